@@ -1,0 +1,1 @@
+"""Where a task runs: the pinned shell it enters and the sandbox around it."""

@@ -1,0 +1,1 @@
+"""Where runs are kept: chain, folder, note and what is derived from them."""
