@@ -132,7 +132,7 @@ class Usage(_Document):
 
 
 class Determinism(_Document):
-    """Says what a replay is held to (design 6, A15, A183), and whether the seed was drawn, as the spec had none (A74)."""
+    """Says what a replay is held to (design 6, A15, A183), and whether its seed was drawn (A74)."""
 
     level: Literal["exact", "same-text", "none"]
     seed_drawn: bool
