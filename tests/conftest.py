@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ("tests.plugins.skips",)
+
 GIT_CONFIG = """\
 [user]
 \tname = Ada Example
