@@ -26,6 +26,8 @@ The tree::
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 
 class TimelabError(Exception):
     """Is the root of all errors that timelab raises on purpose.
@@ -76,10 +78,42 @@ class DataError(TimelabError):
     slug = "data"
 
 
+@dataclass(frozen=True)
+class Problem:
+    """Is one thing that is wrong in a file. `line` and `column` count from 1; 0 where the place is not known.
+
+    `path` and `what` are escaped already: they hold no control characters.
+    """
+
+    path: str
+    line: int
+    column: int
+    pointer: str
+    what: str
+    hint: str | None = None
+
+    def __str__(self) -> str:
+        """Returns `file:line:column: /pointer: what`, without the parts that are not known (style E4)."""
+        place = f"{self.path}:{self.line}:{self.column}" if self.line else self.path
+        return ": ".join(part for part in (place, self.pointer, self.what) if part)
+
+
 class SpecError(DataError):
-    """Says what is wrong in a spec, and where: `file:line:column: /pointer: what`."""
+    """Says what is wrong in a spec, and where: `file:line:column: /pointer: what`.
+
+    The message is that of the first problem in the order of the file; `problems` are all of them.
+    """
 
     slug = "spec"
+
+    def __init__(self, message: str, *, hint: str | None = None, problems: tuple[Problem, ...] = ()) -> None:
+        super().__init__(message, hint=hint)
+        self.problems = problems
+
+    @classmethod
+    def of(cls, problems: tuple[Problem, ...]) -> SpecError:
+        """Returns the error for one or more problems."""
+        return cls(str(problems[0]), hint=problems[0].hint, problems=problems)
 
 
 class ManifestError(DataError):
