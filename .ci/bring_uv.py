@@ -146,7 +146,7 @@ def wheel_url(wheel: Wheel) -> str:
         return wheel.url
     page = index.rstrip("/") + "/uv/"
     for link in re.findall(r"""href\s*=\s*["']([^"']+)""", fetch(page).decode("utf-8", "replace")):
-        target = urllib.parse.urljoin(page, link.split("#", 1)[0])
+        target: str = urllib.parse.urljoin(page, link.split("#", 1)[0])
         if urllib.parse.unquote(target.split("?", 1)[0]).endswith("/" + wheel.filename):
             return target
     raise SystemExit(f"lab: the package index has no {wheel.filename}")
