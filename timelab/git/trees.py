@@ -11,9 +11,8 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from timelab.errors import DataError, GitError, PathError
 from timelab.names import Oid, path_fault
@@ -32,8 +31,7 @@ _STREAMED_BYTES = 32 << 20
 _MAX_DEPTH = 200
 
 
-@dataclass(frozen=True)
-class TreeEntry:
+class TreeEntry(NamedTuple):
     """Is a file, link, submodule or folder in a tree."""
 
     mode: int
