@@ -143,3 +143,10 @@ def path_fault(value: str) -> str | None:
         if _RESERVED.fullmatch(part):
             return f"holds the reserved name {part!r}"
     return None
+
+
+def folder_of(timestamp_start: str, name: str, run_id: str, kind: str = "command") -> str:
+    """Returns the run's folder from the root: `YYYY/MM/DD/ai-team/artifacts/<HHMMSS>-<name>-<id8>` (A81, X5)."""
+    day, clock = timestamp_start[:10].replace("-", "/"), timestamp_start[11:19].replace(":", "")
+    room = "analyzer/outputs" if kind in ("mine", "summ") else "ai-team/artifacts"
+    return f"{day}/{room}/{clock}-{name}-{run_id[:8]}"
