@@ -15,25 +15,10 @@ from timelab.errors import SpecError
 from timelab.manifest import Input, SpecRecord, TaskRecord, folder_of
 from timelab.names import Oid, RepoPath, RunId, RunName, Sha256
 from timelab.spec.model import EXECUTES_USER_CODE, CommandSpec, LlmSpec
-
-SPEC_PATTERNS: tuple[str, ...] = (
-    "specs/**/*.json",
-    "specs/**/*.yaml",
-    "specs/**/*.yml",
-    "specs/**/*.toml",
-    "[0-9][0-9][0-9][0-9]/[0-9][0-9]/[0-9][0-9]/ai-team/specs/*.json",
-    "[0-9][0-9][0-9][0-9]/[0-9][0-9]/[0-9][0-9]/ai-team/specs/*.yaml",
-    "[0-9][0-9][0-9][0-9]/[0-9][0-9]/[0-9][0-9]/ai-team/specs/*.yml",
-    "[0-9][0-9][0-9][0-9]/[0-9][0-9]/[0-9][0-9]/ai-team/specs/*.toml",
-    "**/*.spec.json",
-    "**/*.spec.yaml",
-    "**/*.spec.yml",
-    "**/*.spec.toml",
-)
-"""Which files of a repository are specs, as git's `:(glob)` pathspecs (design 2)."""
-
-EXCLUDED_FOLDERS: frozenset[str] = frozenset({"artifacts", "outputs"})
-"""A model's own output must not become a spec."""
+from timelab.spec.paths import EXCLUDED_FOLDERS as EXCLUDED_FOLDERS
+from timelab.spec.paths import SPEC_PATTERNS as SPEC_PATTERNS
+from timelab.spec.paths import glob_matches
+from timelab.spec.paths import is_spec_path as is_spec_path
 
 DATED_SPEC = re.compile(r"\d{4}/\d{2}/\d{2}/ai-team/specs/[^/]+\Z")
 DATED_FOLDER = re.compile(r"\d{4}/\d{2}/\d{2}(/|\Z)")
@@ -77,10 +62,20 @@ class Closure:
 
 
 @dataclass(frozen=True)
+class UnreadableSpec:
+    """Stands where a spec should be that says nothing that can be run; its run is recorded as `invalid`."""
+
+    kind: str = "unknown"
+    name: None = None
+    allow_net: bool = False
+    env: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Plan:
     """Is one run, decided: the executor does it, the manifest records it."""
 
-    spec: CommandSpec | LlmSpec
+    spec: CommandSpec | LlmSpec | UnreadableSpec
     spec_bytes: bytes = field(repr=False)
     record: SpecRecord
     task: TaskRecord
@@ -111,37 +106,6 @@ class Plan:
     def spec_file(self) -> str:
         """Returns where the spec's bytes stand in the run folder: `input/spec.<ext>` (X5)."""
         return "input/spec." + self.record.path.rpartition(".")[2].lower()
-
-
-def glob_matches(pattern: str, path: str) -> bool:
-    """Says whether `path` fits git's `:(glob)` pattern: `**/` spans folders, `*` does not cross `/`."""
-    return re.fullmatch(_glob_regex(pattern), path) is not None
-
-
-def _glob_regex(pattern: str) -> str:
-    out, at = "", 0
-    while at < len(pattern):
-        if pattern.startswith("**/", at):
-            out, at = out + "(?:[^/]+/)*", at + 3
-        elif pattern.startswith("**", at):
-            out, at = out + ".*", at + 2
-        elif pattern[at] == "*":
-            out, at = out + "[^/]*", at + 1
-        elif pattern[at] == "?":
-            out, at = out + "[^/]", at + 1
-        elif pattern[at] == "[" and (end := pattern.find("]", at + 2)) > 0:
-            body = pattern[at + 1 : end].replace("\\", "\\\\")
-            out, at = out + "[" + ("^" + body[1:] if body[0] in "!^" else body) + "]", end + 1
-        else:
-            out, at = out + re.escape(pattern[at]), at + 1
-    return out
-
-
-def is_spec_path(path: str, extra_patterns: tuple[str, ...] = ()) -> bool:
-    """Says whether the path of a committed file is one of a spec; its content decides the rest (`is_ours`)."""
-    if EXCLUDED_FOLDERS.intersection(path.split("/")[:-1]):
-        return False
-    return any(glob_matches(pattern, path) for pattern in (*SPEC_PATTERNS, *extra_patterns))
 
 
 def named_files(spec: CommandSpec | LlmSpec, paths: tuple[str, ...]) -> tuple[RepoPath, ...]:
@@ -195,12 +159,15 @@ def _expand(pattern: str, paths: tuple[str, ...], known: set[str]) -> list[str]:
 
 def make_closure(spec: CommandSpec | LlmSpec, spec_path: RepoPath, spec_bytes: bytes, commit: CommitState) -> Closure:
     """Returns the spec's closure at a commit; its digest is over path and sha256 of each file (design 3)."""
-    named = tuple(path for path in named_files(spec, commit.paths) if path != spec_path)
+    try:
+        named = tuple(path for path in named_files(spec, commit.paths) if path != spec_path)
+    except SpecError as error:
+        raise SpecError(f"{spec_path}: {error.message}", hint=error.hint) from error
     files: dict[str, bytes] = {}
     for path in named:
         data = commit.read(path)
         if data is None:
-            raise SpecError(f"cannot read {path} at the commit", hint="is it a submodule or a link?")
+            raise SpecError(f"{spec_path}: cannot read {path} at the commit", hint="is it a submodule or a link?")
         files[path] = data
     pairs = [(spec_path, sha256_bytes(spec_bytes)), *((path, sha256_bytes(data)) for path, data in files.items())]
     return Closure(spec_path=spec_path, named=named, files=files, sha256=sha256_named((str(a), b) for a, b in pairs))
@@ -262,6 +229,40 @@ def make_plan(
         flake_lock_sha256=flake,
         allow_net=spec.allow_net,
         replay_of=replay_of,
+    )
+
+
+def make_invalid_plan(
+    spec_bytes: bytes, spec_path: RepoPath, spec_blob: Oid, commit: CommitState, *, start: datetime
+) -> Plan:
+    """Returns the plan of a spec that cannot be read: there is nothing to do but to record it."""
+    spec_sha256 = sha256_bytes(spec_bytes)
+    stamp = timestamp(start)
+    flake = sha256_bytes(commit.flake_lock) if commit.flake_lock is not None else None
+    closure = Closure(
+        spec_path=spec_path, named=(), files={}, sha256=sha256_named([(str(spec_path), spec_sha256)])
+    )
+    return Plan(
+        spec=UnreadableSpec(),
+        spec_bytes=spec_bytes,
+        record=SpecRecord(path=spec_path, blob=spec_blob, sha256=spec_sha256, closure_sha256=closure.sha256),
+        task=TaskRecord(
+            kind="unknown",
+            spec_path=spec_path,
+            inputs_hash=sha256_named([("spec", spec_sha256)]),
+            sha256=spec_sha256,
+        ),
+        closure=closure,
+        inputs=(),
+        commit=commit,
+        profile="default",
+        params=None,
+        seed_drawn=False,
+        name=default_name(spec_path),
+        run_id=make_run_id(spec_sha256, commit.git_sha, flake, stamp),
+        timestamp_start=stamp,
+        flake_lock_sha256=flake,
+        allow_net=False,
     )
 
 

@@ -78,8 +78,22 @@ class SpecBase(_Strict):
     env: Annotated[tuple[EnvName, ...], Field(max_length=64)] = ()
 
 
+def _needs(name: str, kind: str) -> dict[str, Any]:
+    """Returns the JSON Schema for "this field is given": null is the same as absent."""
+    return {"required": [name], "properties": {name: {"type": kind}}}
+
+
 class CommandSpec(SpecBase):
     """Runs a program on the files of the commit, in the pinned shell and the sandbox."""
+
+    # What the validator below asks, for those who have the schema only.
+    model_config: ClassVar[ConfigDict] = ConfigDict(
+        json_schema_extra={
+            "oneOf": [_needs("argv", "array"), _needs("script", "string")],
+            "if": {"required": ["args"], "properties": {"args": {"minItems": 1}}},
+            "then": _needs("script", "string"),
+        }
+    )
 
     kind: Literal["command"]
     argv: Annotated[tuple[Argument, ...], Field(min_length=1, max_length=4_096)] | None = None
@@ -99,6 +113,12 @@ class CommandSpec(SpecBase):
 
 class LlmSpec(SpecBase):
     """Asks a model: one prompt, or one for each case of a JSONL or CSV file."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(
+        json_schema_extra={
+            "oneOf": [_needs("prompt", "string"), _needs("prompt_file", "string"), _needs("messages", "array")]
+        }
+    )
 
     kind: Literal["llm"]
     model: ModelName

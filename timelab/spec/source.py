@@ -29,7 +29,7 @@ def parse(data: bytes, path: str) -> Document:
         raise SourceFault("is not a spec by its suffix", hint=f"name it with one of {', '.join(SUFFIXES)}")
     if len(data) > MAX_BYTES:
         raise SourceFault(
-            f"holds {len(data)} bytes, more than {MAX_BYTES}", hint="put long texts and data into files that it names"
+            f"is larger than {MAX_BYTES} bytes", hint="put long texts and data into files that the spec names"
         )
     text = decode(data)
     if suffix == ".json":
