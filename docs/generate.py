@@ -145,7 +145,7 @@ def schemas_page() -> str:
     for path in sorted((ROOT / "schemas").glob("*.schema.json")):
         document = json.loads(path.read_text(encoding="utf-8"))
         text = str(document.get("description") or document.get("title") or "").strip().splitlines()
-        rows.append(f"| [`{path.name}`](../../schemas/{path.name}) | {text[0] if text else ''} |")
+        rows.append(f"| [`{path.name}`](../../../schemas/{path.name}) | {text[0] if text else ''} |")
     return NOTICE + _SCHEMAS_INTRO + "\n" + "\n".join(rows) + "\n"
 
 
@@ -199,7 +199,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "cli.md": cli_page,
     "errors.md": errors_page,
     "settings.md": settings_page,
-    "schemas.md": schemas_page,
+    "schemas/README.md": schemas_page,
     "spec.md": spec_page,
 }
 TABLES: dict[str, Callable[[], str]] = {"SCHEMA_run.json.md": run_fields}
@@ -272,6 +272,7 @@ def main(argv: list[str]) -> int:
     write_schemas(ROOT / "schemas")
     for path, text in wanted():
         if not path.exists() or path.read_text("utf-8") != text:
+            path.parent.mkdir(exist_ok=True)
             path.write_text(text, encoding="utf-8")
             print(path.relative_to(ROOT))
     return 0
