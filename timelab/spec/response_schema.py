@@ -19,8 +19,8 @@ def schema_faults(schema: Mapping[str, Any]) -> list[tuple[Pointer, str]]:
     import jsonschema
     from jsonschema.validators import validator_for
 
-    validator = validator_for(schema, default=jsonschema.Draft202012Validator)
     try:
+        validator = validator_for(schema, default=jsonschema.Draft202012Validator)
         validator.check_schema(dict(schema))
     except jsonschema.SchemaError as error:
         return [(tuple(error.path), f"not a JSON Schema: {visible(error.message)[:160]}")]
