@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Literal
 
 from timelab.atomic import write_atomic
+from timelab.canonical import sha256_bytes
 from timelab.errors import DataError, PathError, StoreError
 from timelab.git import trees
 from timelab.git.refs import list_refs, read_ref, swap_ref
-from timelab.git.repo import Repo
+from timelab.git.repo import Repo, commit_info
 from timelab.git.trees import TreeEntry
 from timelab.names import Oid, WriterId, path_fault
 
@@ -71,11 +72,29 @@ def _draw_writer(path: Path) -> WriterId:
     return WriterId(path.read_text(encoding="ascii").strip())
 
 
-def renew_writer(repo: Repo) -> WriterId:
-    """Takes a new writer id: this repository turned out to be a copy. The caller holds the store lock."""
-    writer = WriterId(secrets.token_hex(8))
-    write_atomic(repo.timelab_dir / "writer", f"{writer}\n".encode())
-    return writer
+def part_from_copy(repo: Repo, other: Oid) -> WriterId:
+    """Takes a new writer id, because another copy of this repository appended `other` to what was our chain.
+
+    The entries that only we have are appended to the new chain, with their trees, messages and dates; the ref of the
+    old one moves to `other`, so that no entry is lost and none stands twice. The new id follows from the old one and
+    our tip: stopped anywhere, the same call does the rest. The caller holds the store lock.
+    """
+    old = writer_id(repo)
+    tip = read_ref(repo, RUNS + old)
+    new = WriterId(sha256_bytes(f"{old} {tip or other}".encode())[:16])
+    if tip is not None:
+        done = repo.git(["merge-base", tip, other], check=False)
+        base = Oid(done.stdout.decode("ascii").split()[0]) if done.code == 0 else None
+        parent: Oid | None = None
+        for entry in reversed(list(walk(repo, tip, ref=RUNS + old, stop=base))):
+            person = _signature(new, commit_info(repo, entry.oid).committed_at)
+            data = commit_bytes(entry.tree, [parent] if parent else [], person, read_message(repo, entry.oid))
+            parent = trees.write_object(repo, trees.COMMIT, data)
+        if parent and read_ref(repo, RUNS + new) is None:
+            swap_ref(repo, RUNS + new, parent, None)
+    write_atomic(repo.timelab_dir / "writer", f"{new}\n".encode())
+    swap_ref(repo, RUNS + old, other, tip)
+    return new
 
 
 def signature(repo: Repo, when: datetime) -> bytes:
@@ -92,6 +111,11 @@ def commit_bytes(tree: Oid, parents: Sequence[Oid], person: bytes, message: str)
     lines = [f"tree {tree}", *(f"parent {parent}" for parent in parents)]
     body = message.rstrip("\n").encode("utf-8", "replace").replace(b"\0", b"?")
     return "\n".join(lines).encode() + b"\nauthor %s\ncommitter %s\n\n%s\n" % (person, person, body)
+
+
+def read_message(repo: Repo, oid: str) -> str:
+    """Returns the message of an entry's commit."""
+    return trees.read_typed(repo, oid, trees.COMMIT).partition(b"\n\n")[2].decode("utf-8", "replace")
 
 
 def append_tree(repo: Repo, tree: Oid, *, message: str, when: datetime) -> Oid:
@@ -167,13 +191,13 @@ def keep(repo: Repo, commit: Oid) -> None:
             repo.pygit2().create_reference_direct(name, pygit2.Oid(hex=commit), False)
         except pygit2.AlreadyExistsError:
             return
-        except pygit2.GitError:
+        except (pygit2.GitError, OSError):
             swap_ref(repo, name, commit, read_ref(repo, name))
 
 
 def tips(repo: Repo) -> dict[str, Oid]:
     """Returns every chain's ref and tip: our own, tracking copies, and those that lie among branches."""
-    found = list_refs(repo, RUNS, f"{REMOTES}*/runs/*", f"{HEADS}runs/", f"refs/remotes/*/{HEADS[11:]}runs/*")
+    found = list_refs(repo, RUNS, REMOTES, f"{HEADS}runs/", f"refs/remotes/*/{HEADS[11:]}runs/*")
     return {name: oid for name, oid in found.items() if "/runs/" in name}
 
 

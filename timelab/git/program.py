@@ -31,6 +31,8 @@ def git_env(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """Returns the environment in which git runs: no inherited `GIT_*` but transport ones, and our recursion guard."""
     env = base_env({name: os.environ[name] for name in _TRANSPORT if name in os.environ})
     env.update(LC_ALL="C", GIT_OPTIONAL_LOCKS="0", GIT_TERMINAL_PROMPT="0", TIMELAB_HOOK="off")
+    # In a partial clone any look at a missing object would start a transfer (honoured from git 2.44 on).
+    env["GIT_NO_LAZY_FETCH"] = "1"
     env.update(extra or {})
     return env
 

@@ -117,7 +117,8 @@ def _set_target(repo: Repo, name: str, new: Oid, old: Oid) -> str | None:
         raise _moved(name)
     try:
         reference.set_target(pygit2.Oid(hex=new), "timelab")
-    except pygit2.GitError as error:
+    except (pygit2.GitError, OSError) as error:
+        # A lock file that is there already comes as OSError.
         if read_ref(repo, name) != old:
             raise _moved(name) from error
         return ascii(str(error))[:160]

@@ -51,12 +51,19 @@ class Repo:
     def is_partial(self) -> bool:
         """Says whether objects may be missing because the clone was a partial one."""
         if "partial" not in self._open:
-            found = self.git(["config", "--get", "extensions.partialClone"], check=False)
+            keys = r"^(extensions\.partialclone|remote\..*\.promisor)$"
+            found = self.git(["config", "--get-regexp", keys], check=False)
             self._open["partial"] = found.code == 0
         return bool(self._open["partial"])
 
     def git(
-        self, args: Sequence[str | Path], *, input: bytes | None = None, check: bool = True, timeout_s: float = 60.0
+        self,
+        args: Sequence[str | Path],
+        *,
+        input: bytes | None = None,
+        check: bool = True,
+        timeout_s: float = 60.0,
+        env: Mapping[str, str] | None = None,
     ) -> Completed:
         """Runs the git program on exactly this repository."""
         return git(
@@ -65,6 +72,7 @@ class Repo:
             input=input,
             check=check,
             timeout_s=timeout_s,
+            env=env,
         )
 
     def pygit2(self) -> libgit2.Repository:
@@ -252,7 +260,7 @@ def commit_state(repo: Repo, commit: Oid | None, *, overlay: Mapping[str, bytes]
         if path in laid_over:
             return laid_over[path]
         entry = entries.get(path)
-        return trees.read_blob(repo, entry.oid) if entry and entry.is_file else None
+        return trees.fetch_blob(repo, entry.oid) if entry and entry.is_file else None
 
     return CommitState(
         git_sha=info.oid if info else None,

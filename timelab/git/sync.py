@@ -1,0 +1,302 @@
+"""Fetch and push of chains and notes: a union on both sides, never forced."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from timelab.atomic import file_lock
+from timelab.errors import DataError, GitError, NotFound, UsageError
+from timelab.git import notes
+from timelab.git.chain import HEADS, REMOTES, RUNS, Entry, part_from_copy, read_file, walk, writer_id
+from timelab.git.program import said
+from timelab.git.refs import list_refs, read_ref, store_lock, swap_ref
+from timelab.git.repo import Repo, is_ancestor
+from timelab.names import Oid, WriterId
+
+_ATTEMPTS = 100
+_STUCK_ATTEMPTS = 6
+"""Rejections in a row with nothing new on the remote: then it is not a race but a refusal."""
+
+_LONGEST_WAIT_S = 1.0
+_NETWORK_S = 600.0
+
+_FETCH = (
+    # --refmap= keeps git from moving the user's own tracking branches along; --no-filter, because an offline
+    # `verify` needs the artifacts that a partial clone would leave out.
+    *("-c", "fetch.fsckObjects=true", "fetch", "--quiet", "--no-tags", "--no-prune", "--refmap=", "--no-filter"),
+    *("--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-gc"),
+)
+_PUSH = (
+    *("-c", "push.followTags=false", "-c", "push.gpgSign=false"),
+    *("push", "--porcelain", "--no-verify", "--recurse-submodules=no"),
+)
+
+
+@dataclass(frozen=True)
+class Withheld:
+    """Is a run that was not pushed, because the commit it ran on is on no branch any more."""
+
+    run_id: str
+    commit: Oid
+
+
+@dataclass(frozen=True)
+class SyncReport:
+    """Says what a sync did. `parted` is set when this repository turned out to be a copy of another.
+
+    `fetched` and `pushed` count entries of chains. `withheld` keeps chain and notes from being pushed.
+    """
+
+    remote: str
+    fetched: int
+    pushed: int
+    notes_pushed: bool
+    withheld: tuple[Withheld, ...]
+    parted: tuple[WriterId, WriterId] | None
+    attempts: int
+
+
+@dataclass(frozen=True)
+class _Route:
+    """Is where chains and notes stand on a remote, and where their tracking copies stand here."""
+
+    remote: str
+    chains: str
+    notes: str
+
+    @property
+    def here(self) -> str:
+        return f"{REMOTES}{self.remote}/"
+
+    def fetch_specs(self) -> list[str]:
+        # The notes' name ends in a wildcard, so that a remote without any is no error.
+        return [f"+{self.chains}*:{self.here}runs/*", f"+{self.notes}*:{self.here}notes*"]
+
+
+@dataclass(frozen=True)
+class _Recorded:
+    """Is what notes and the check for amended commits need of an entry."""
+
+    run_id: str
+    commit: Oid | None
+    lines: tuple[tuple[Oid, bytes], ...]
+
+
+@dataclass(frozen=True)
+class _Own:
+    """Is this writer's chain as it stood under the lock, and what of it the remote has not."""
+
+    writer: WriterId | None
+    tip: Oid | None
+    unpushed: list[_Recorded]
+
+
+def sync(repo: Repo, remote: str, *, include_amended: bool = False) -> SyncReport:
+    """Fetches the remote's chains and notes, unites the notes, and pushes this writer's chain and the notes.
+
+    Args:
+        repo: the repository.
+        remote: the name of a configured remote.
+        include_amended: push runs too whose commit is on no branch.
+
+    Raises:
+        NotFound: there is no such remote.
+        GitError: the remote cannot be reached, refuses the refs, or never stood still.
+
+    Side effects: network; writes refs/timelab/*, refs/notes/timelab and their copies on the remote, nothing else.
+    """
+    route = _route(repo, remote)
+    with file_lock(repo.timelab_dir / "sync.lock", timeout_s=_NETWORK_S):
+        return _sync(repo, route, include_amended=include_amended)
+
+
+def _sync(repo: Repo, route: _Route, *, include_amended: bool) -> SyncReport:
+    fetched, pushed, stuck = 0, 0, 0
+    parted: tuple[WriterId, WriterId] | None = None
+    own = _Own(None, None, [])
+    for attempt in range(1, _ATTEMPTS + 1):
+        news, moved = _fetch(repo, route)
+        fetched += len(news)
+        with store_lock(repo):
+            parted = _settle_writer(repo, route) or parted
+            own = _own(repo, route, own)
+            notes.merge_remote(repo, f"{route.here}notes")
+            notes.add_lines(repo, [line for item in (*news, *own.unpushed) for line in item.lines])
+            # What is pushed is settled here, by id: what another process appends from now on was not looked at.
+            tips = {route.chains: own.tip, route.notes: read_ref(repo, notes.NOTES)}
+        withheld = () if include_amended else _withheld(repo, own.unpushed)
+        if withheld:
+            return SyncReport(route.remote, fetched, pushed, False, withheld, parted, attempt)
+        stuck = 0 if moved else stuck + 1
+        taken, refusal = _push(repo, route, own.writer, tips)
+        pushed += len(own.unpushed) if route.chains in taken else 0
+        if refusal is None:
+            return SyncReport(route.remote, fetched, pushed, route.notes in taken, (), parted, attempt)
+        if stuck >= _STUCK_ATTEMPTS:
+            raise GitError(
+                f"{route.remote} refuses our refs: {refusal}",
+                hint=f"if the host takes branches only: git config timelab.syncPrefix {HEADS}",
+            )
+        # Random, and longer each time, so that many clones that push at once fall out of step.
+        time.sleep(random.uniform(0.01, min(_LONGEST_WAIT_S, 0.05 * attempt)))
+    raise GitError(f"{route.remote} moved each of {_ATTEMPTS} times that we pushed", hint="run `timelab sync` again")
+
+
+def _route(repo: Repo, remote: str) -> _Route:
+    known = repo.git(["remote"]).stdout.decode("utf-8", "surrogateescape").splitlines()
+    if remote not in known:
+        raise NotFound(f"no such remote: {remote[:80]!a}", hint="`git remote -v` lists them")
+    found = repo.git(["config", "--get", "timelab.syncPrefix"], check=False)
+    prefix = found.stdout.decode("utf-8", "replace").strip()
+    if found.code or not prefix:
+        return _Route(remote, RUNS, notes.NOTES)
+    prefix = prefix.rstrip("/") + "/"
+    checked = repo.git(["check-ref-format", f"{prefix}notes"], check=False)
+    if checked.code or not prefix.startswith("refs/"):
+        raise UsageError(f"timelab.syncPrefix is no prefix of refs: {prefix[:80]!a}", hint=f"for example {HEADS}")
+    return _Route(remote, f"{prefix}runs/", f"{prefix}notes")
+
+
+def _fetch(repo: Repo, route: _Route) -> tuple[list[_Recorded], bool]:
+    """Returns what is new in the remote's chains, and whether any ref moved at all."""
+    before = list_refs(repo, route.here)
+    done = repo.git([*_FETCH, route.remote, *route.fetch_specs()], check=False, timeout_s=_NETWORK_S)
+    if done.code:
+        raise GitError(f"cannot fetch from {route.remote}: {said(done)}")
+    after = list_refs(repo, route.here)
+    news: list[_Recorded] = []
+    for name, tip in after.items():
+        if name.startswith(f"{route.here}runs/") and before.get(name) != tip:
+            news += _recorded(repo, walk(repo, tip, ref=name, stop=before.get(name)))
+    return news, before != after
+
+
+def _settle_writer(repo: Repo, route: _Route) -> tuple[WriterId, WriterId] | None:
+    """Takes a new writer id if the remote's copy of our chain holds what ours does not: someone copied the clone."""
+    writer = writer_id(repo)
+    ours, theirs = read_ref(repo, RUNS + writer), read_ref(repo, f"{route.here}runs/{writer}")
+    if theirs is None or (ours is not None and is_ancestor(repo, theirs, ours)):
+        return None
+    return writer, part_from_copy(repo, theirs)
+
+
+def _own(repo: Repo, route: _Route, before: _Own) -> _Own:
+    writer = writer_id(repo)
+    tip = read_ref(repo, RUNS + writer)
+    pushed = read_ref(repo, f"{route.here}runs/{writer}")
+    if tip is None or tip == pushed:
+        return _Own(writer, tip, [])
+    if (writer, tip) == (before.writer, before.tip):
+        return before
+    return _Own(writer, tip, _recorded(repo, walk(repo, tip, ref=RUNS + writer, stop=pushed)))
+
+
+def _recorded(repo: Repo, entries: Iterable[Entry]) -> list[_Recorded]:
+    """Returns what entries record, oldest first: a carried line stands in an earlier one."""
+    known: dict[str, bytes] = {}
+    found = []
+    for entry in reversed(list(entries)):
+        data = read_file(repo, entry, f"{entry.kind}.json") or b""
+        record = _json(data)
+        if entry.kind == "run":
+            line = data.removesuffix(b"\n")
+            known[str(record.get("run_id"))] = line
+            spec = record.get("spec")
+            blob = spec.get("blob") if isinstance(spec, dict) else None
+            found.append(_record(record, [record.get("git_sha"), blob], line, _oid(record.get("git_sha"))))
+        elif entry.kind == "carry":
+            line = known.get(str(record.get("run_id"))) or _noted(repo, record)
+            found.append(_record(record, [record.get("to")], line, None))
+        else:
+            found.append(_record(record, [], b"", None))
+    return found
+
+
+def _record(record: dict[str, Any], targets: list[Any], line: bytes, commit: Oid | None) -> _Recorded:
+    # Only what is one line and a record can stand in a note; `verify` says what is wrong with the others.
+    usable = notes.is_run_line(line) and b"\n" not in line
+    oids = [oid for oid in map(_oid, targets) if oid is not None]
+    return _Recorded(str(record.get("run_id")), commit, tuple((oid, line) for oid in oids) if usable else ())
+
+
+def _noted(repo: Repo, record: dict[str, Any]) -> bytes:
+    source = _oid(record.get("carried_from"))
+    lines = notes.split_lines(notes.read_note(repo, source) or b"") if source else []
+    return next((line for line in lines if notes.line_key(line)[1] == record.get("run_id")), b"")
+
+
+def _json(data: bytes) -> dict[str, Any]:
+    try:
+        record = json.loads(data)
+    except (ValueError, RecursionError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def _oid(value: Any) -> Oid | None:
+    try:
+        return Oid(value)
+    except DataError:
+        return None
+
+
+def _withheld(repo: Repo, own: list[_Recorded]) -> tuple[Withheld, ...]:
+    """Returns the unpushed runs whose commit no local and no remote-tracking branch reaches."""
+    commits = {item.commit for item in own if item.commit is not None}
+    if not commits:
+        return ()
+    branches = set(list_refs(repo, "refs/heads", "refs/remotes").values())
+    asked = [*sorted(commits), *(f"^{tip}" for tip in sorted(branches))]
+    present = {oid for oid in commits if _is_here(repo, oid)}
+    done = repo.git(["rev-list", "--ignore-missing", "--stdin"], input="\n".join(asked).encode() + b"\n")
+    astray = (commits - present) | (commits & set(map(Oid, done.stdout.decode("ascii").split())))
+    return tuple(Withheld(item.run_id, item.commit) for item in own if item.commit in astray and item.commit)
+
+
+def _is_here(repo: Repo, oid: Oid) -> bool:
+    return repo.pygit2().get(oid) is not None
+
+
+def _push(
+    repo: Repo, route: _Route, writer: WriterId | None, tips: dict[str, Oid | None]
+) -> tuple[set[str], str | None]:
+    """Returns which of the route's places the remote took anew, and its words if it did not take all."""
+    there = {route.chains: f"{route.chains}{writer}", route.notes: route.notes}
+    here = {route.chains: f"{route.here}runs/{writer}", route.notes: f"{route.here}notes"}
+    wanted = {place: tip for place, tip in tips.items() if tip is not None and tip != read_ref(repo, here[place])}
+    if not wanted:
+        return set(), None
+    specs = [f"{tip}:{there[place]}" for place, tip in wanted.items()]
+    done = repo.git([*_PUSH, route.remote, *specs], check=False, timeout_s=_NETWORK_S)
+    refused = _refusals(done.stdout)
+    if done.code and not refused:
+        raise GitError(f"cannot push to {route.remote}: {said(done)}")
+    taken = {place for place in wanted if there[place] not in refused}
+    for place in taken:
+        _track(repo, here[place], wanted[place])
+    return taken, next(iter(refused.values()), None)
+
+
+def _track(repo: Repo, name: str, tip: Oid) -> None:
+    try:
+        swap_ref(repo, name, tip, read_ref(repo, name))
+    except GitError as error:
+        # Somebody fetched by hand meanwhile; a tracking copy is only a memory of what was there.
+        if error.slug != "ref-moved":
+            raise
+
+
+def _refusals(porcelain: bytes) -> dict[str, str]:
+    """Returns the remote's refs that were refused, each with the reason (git-push(1), OUTPUT)."""
+    found: dict[str, str] = {}
+    for line in porcelain.decode("utf-8", "replace").splitlines():
+        flag, _, rest = line.partition("\t")
+        pair, _, reason = rest.partition("\t")
+        if flag == "!":
+            found[pair.partition(":")[2]] = "".join(sign if sign.isprintable() else "?" for sign in reason)[:200]
+    return found
