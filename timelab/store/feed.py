@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from timelab.errors import GitError
+from timelab.git import chain
 from timelab.store.layout import CARRY_FILE, RUN_FILE, TOMBSTONE_FILE
 
 if TYPE_CHECKING:
@@ -23,6 +24,11 @@ class Fed:
     oid: str
     kind: str
     data: bytes | None
+
+
+def chain_tips(repo: Repo) -> dict[str, str]:
+    """Returns the tips of all chains, by ref."""
+    return {ref: str(oid) for ref, oid in sorted(chain.tips(repo).items())}
 
 
 def new_entries(repo: Repo, tip: str, old: str | None) -> list[str] | None:

@@ -49,7 +49,7 @@ def place(root: Path, relative: str, *, staging: Path | None, export: Callable[[
     """
     target = _checked_parent(root, relative) / relative.rpartition("/")[2]
     if os.path.lexists(target):
-        if not target.is_symlink() and _is_run(target, run_json):
+        if not target.is_symlink() and is_run(target, run_json):
             return False
         raise _refused(relative, "something else stands there")
     if staging is not None and staging.is_dir():
@@ -98,6 +98,15 @@ def _checked_parent(root: Path, relative: str) -> Path:
     return at
 
 
+def is_inside(root: Path, relative: str) -> bool:
+    """Makes the folder `relative`; False when something stands in the way or leads out of the work tree."""
+    try:
+        _checked_parent(root, f"{relative}/.")
+    except (StoreError, OSError):
+        return False
+    return True
+
+
 def _refused(relative: str, why: str) -> StoreError:
     error = StoreError(
         f"{relative}: {why}; the record is whole without its folder", hint="move it away, then: timelab doctor --repair"
@@ -106,7 +115,8 @@ def _refused(relative: str, why: str) -> StoreError:
     return error
 
 
-def _is_run(folder: Path, run_json: bytes) -> bool:
+def is_run(folder: Path, run_json: bytes) -> bool:
+    """Says whether a folder holds the run of these bytes."""
     try:
         return folder.joinpath(RUN_FILE).read_bytes() == run_json
     except OSError:

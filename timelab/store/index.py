@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -18,13 +18,15 @@ from timelab.errors import GitError, StoreError
 from timelab.names import RunId
 from timelab.store import feed
 from timelab.store.layout import day_of, index_path
-from timelab.store.rows import COLUMNS, CarryRow, ParsedRun, RunRow, parse_carry, parse_run
+from timelab.store.rows import COLUMNS, CarryRow, ParsedRun, parse_carry, parse_run
+from timelab.store.rows import RunRow as RunRow
 
 if TYPE_CHECKING:
     from timelab.git.repo import Repo
 
 logger = logging.getLogger(__name__)
 
+Term = tuple[str, tuple[Any, ...]]
 VERSION = 1
 _BUSY_S = 30.0
 _LIST = ", ".join(COLUMNS)
@@ -70,45 +72,21 @@ class Index:
 
     # -- reading
 
-    def select(
-        self,
-        *,
-        limit: int | None = None,
-        before: str | None = None,
-        date: str | None = None,
-        commit: str | None = None,
-        same_as: str | None = None,
-        **equal: str | None,
-    ) -> list[RunRow]:
+    def select(self, *, limit: int | None = None, **wanted: str | None) -> list[RunRow]:
         """Returns runs, newest first.
 
         Args:
             limit: at most so many.
-            before: only those that started before this timestamp.
-            date: only those of this UTC day, `YYYY-MM-DD`.
-            commit: only those of this commit, carried ones too.
-            same_as: only those with the run key of this run (A46).
-            equal: `status`, `kind`, `spec_path`, `spec_blob` (or `blob`), `closure_sha256`, `model`, `name`,
-                `replay_of`, `writer`; None does not filter.
+            wanted: None does not filter. `before`: started before this timestamp. `date`: on this UTC day, month or
+                year (`YYYY-MM-DD`, `YYYY-MM`, `YYYY`). `commit`: of this commit, carried ones too. `same_as`: with this
+                run key (A46). `blob`: of this spec blob. Any other is a column of `RunRow`.
         """
-        terms: list[tuple[str, tuple[Any, ...]]] = []
-        if before is not None:
-            terms.append(("timestamp_start < ?", (before,)))
-        if date is not None:
-            terms.append(("timestamp_start >= ? AND timestamp_start < ?", (f"{date}T", f"{date}U")))
-        if commit is not None:
-            terms.append(
-                ("(git_sha = ? OR run_id IN (SELECT run_id FROM carry WHERE target = ?))", (commit, commit)),
-            )
-        if same_as is not None:
-            terms.append(("run_key = (SELECT run_key FROM run WHERE run_id = ?)", (same_as,)))
-        for name, value in equal.items():
-            column = "spec_blob" if name == "blob" else name
-            if column not in COLUMNS:
-                raise StoreError(f"the index has no column {name}")
-            if value is not None:
-                terms.append((f"{column} = ?", (value,)))
-        return self._rows(terms, limit)
+        return self._rows(_terms(wanted), limit)
+
+    def count(self, **wanted: str | None) -> int:
+        """Returns how many runs there are, with the filters of `select`."""
+        where, values = _where(_terms(wanted))
+        return int(self._db.execute(f"SELECT count(*) FROM run WHERE {where}", values).fetchone()[0])
 
     def get(self, run_id: str) -> RunRow | None:
         """Returns one run, or None."""
@@ -120,8 +98,8 @@ class Index:
 
     def with_artifact(self, sha256: str) -> list[RunRow]:
         """Returns the runs that may hold a file with this digest: the first 60 bits agree."""
-        asked = ("id IN (SELECT run FROM artifact WHERE prefix = ?)", (_prefix(sha256),))
-        return self._rows([asked], None)
+        asked = "id IN (SELECT run FROM artifact WHERE prefix = ?)"
+        return self._rows([(asked, (_prefix(sha256),))], None)
 
     def carries(self, *, target: str | None = None) -> list[CarryRow]:
         """Returns the carried records, of one commit or of all."""
@@ -130,10 +108,6 @@ class Index:
             f"SELECT run_id, carried_from, target, tree_equal, entry FROM carry {asked[0]}", asked[1]
         )
         return [CarryRow(run_id, origin, to, bool(equal), entry) for run_id, origin, to, equal, entry in found]
-
-    def count(self) -> int:
-        """Returns how many runs there are."""
-        return int(self._db.execute("SELECT count(*) FROM run").fetchone()[0])
 
     def day_counts(self, date: str) -> dict[str, int]:
         """Returns how many runs of a UTC day (`YYYY-MM-DD`) ended with each status."""
@@ -167,9 +141,8 @@ class Index:
         """Returns the entries of a kind: `run`, `carry`, `tombstone` or `broken`."""
         return [oid for (oid,) in self._db.execute("SELECT oid FROM entry WHERE kind = ? ORDER BY oid", (kind,))]
 
-    def _rows(self, terms: Sequence[tuple[str, tuple[Any, ...]]], limit: int | None) -> list[RunRow]:
-        where = " AND ".join(term for term, _ in terms) or "1"
-        values = [value for _, given in terms for value in given]
+    def _rows(self, terms: Sequence[Term], limit: int | None) -> list[RunRow]:
+        where, values = _where(terms)
         found = self._db.execute(
             f"SELECT {_LIST} FROM run WHERE {where} ORDER BY timestamp_start DESC, run_id DESC LIMIT ?",
             (*values, -1 if limit is None else limit),
@@ -191,11 +164,11 @@ class Index:
 
     def refresh(self, repo: Repo) -> None:
         """Reads what is new in the chains; does nothing when their tips are the ones it knows."""
-        if self._tips() == chain_tips(repo):
+        if self._tips() == feed.chain_tips(repo):
             return
         with self._transaction():
             # Again, now that nobody else can read further meanwhile.
-            tips, known = chain_tips(repo), self._tips()
+            tips, known = feed.chain_tips(repo), self._tips()
             gone = known.keys() - tips.keys()
             if gone or not all(self._read_chain(repo, ref, tip, known.get(ref)) for ref, tip in tips.items()):
                 logger.debug("a chain was rewritten or is gone: the index is read anew")
@@ -218,7 +191,7 @@ class Index:
         """Drops everything and reads the chains from their beginnings."""
         with self._transaction():
             self._clear()
-            for ref, tip in chain_tips(repo).items():
+            for ref, tip in feed.chain_tips(repo).items():
                 self._read_chain(repo, ref, tip, None)
 
     def _read_chain(self, repo: Repo, ref: str, tip: str, old: str | None) -> bool:
@@ -329,13 +302,6 @@ def drop_index(repo: Repo) -> None:
             Path(f"{index_path(repo)}{suffix}").unlink(missing_ok=True)
 
 
-def chain_tips(repo: Repo) -> dict[str, str]:
-    """Returns the tips of all chains, by ref."""
-    from timelab.git import chain
-
-    return {ref: str(oid) for ref, oid in sorted(chain.tips(repo).items())}
-
-
 def _open(repo: Repo, refresh: bool) -> Index:
     path = index_path(repo)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -394,6 +360,30 @@ def _open_in_memory(repo: Repo) -> Index:
     index = Index(connection, in_memory=True)
     index.refresh(repo)
     return index
+
+
+def _terms(wanted: Mapping[str, str | None]) -> list[Term]:
+    terms: list[Term] = []
+    for name, value in wanted.items():
+        column = {"blob": "spec_blob", "same_as": "run_key"}.get(name, name)
+        if value is None:
+            continue
+        if name == "before":
+            terms.append(("timestamp_start < ?", (value,)))
+        elif name == "date":
+            terms.append(("timestamp_start >= ? AND timestamp_start < ?", (value, value + "\x7f")))
+        elif name == "commit":
+            carried = "run_id IN (SELECT run_id FROM carry WHERE target = ?)"
+            terms.append((f"(git_sha = ? OR {carried})", (value, value)))
+        elif column in COLUMNS:
+            terms.append((f"{column} = ?", (value,)))
+        else:
+            raise StoreError(f"the index has no column {name}")
+    return terms
+
+
+def _where(terms: Sequence[Term]) -> tuple[str, list[Any]]:
+    return " AND ".join(term for term, _ in terms) or "1", [value for _, given in terms for value in given]
 
 
 def _row_of(values: Sequence[Any]) -> RunRow:

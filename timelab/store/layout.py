@@ -6,21 +6,10 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from timelab.names import folder_of
+from timelab.names import folder_of as folder_of
 
 if TYPE_CHECKING:
     from timelab.git.repo import Repo
-
-__all__ = [
-    "RUN_FILE",
-    "RUN_FOLDER",
-    "day_of",
-    "folder_of",
-    "journal_folder",
-    "quarantine_folder",
-    "run_folder",
-    "staging_folder",
-]
 
 RUN_FILE = "run.json"
 RUNNING_FILE = "running.json"
@@ -30,6 +19,14 @@ RUNS_CSV = "runs.csv"
 DAY_README = "README.md"
 LATEST = "latest"
 STAGED_FOLDERS = ("input", "output", "logs")
+DAY_FOLDERS = (
+    "ai-team/specs",
+    "ai-team/artifacts",
+    "analyzer/inputs",
+    "analyzer/outputs",
+    "knowledge/graph",
+)
+"""The rooms of a day (A80–A85)."""
 
 DAY_GLOB = "[0-9][0-9][0-9][0-9]/[0-9][0-9]/[0-9][0-9]"
 RUN_FOLDER = re.compile(
