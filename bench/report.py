@@ -77,9 +77,9 @@ def page(sections: Sequence[Section], peers: Mapping[str, str], n: int, notes: S
     lines = [
         "# Measured",
         "",
-        f"Written by `./lab bench --peers`. Medians of {n} turns or more, after a warm-up; what is compared was taken in",
-        "turns. CPU is that of the command and all it waited for. Ratios say how many times ours: the figure to look at,",
-        "since machines differ.",
+        f"Written by `./lab bench --peers`. Medians of {n} turns or more, after a warm-up; what is compared was taken",
+        "in turns. CPU is that of the command and all it waited for. Ratios (times ours) are what to look",
+        "at: machines differ.",
         "",
         *[f"- {line}" for line in machine()],
         f"- beside {', '.join(f'{name} {version}' for name, version in peers.items())}" if peers else "- without peers",
