@@ -55,8 +55,9 @@ def _check_staged(repo: Repo) -> CheckReport:
     from timelab.git.listing import Index
     from timelab.spec.paths import is_spec_path
 
-    # git hands its hooks the index of the commit being made, which with `git commit -a` is not the usual one.
-    given = os.environ.get("GIT_INDEX_FILE")
+    # The index of the commit being made is not the usual one with `git commit -a`: our stub hands it on by the first
+    # name; under the pre-commit framework it is git's own.
+    given = os.environ.get("TIMELAB_INDEX_FILE") or os.environ.get("GIT_INDEX_FILE")
     index = Index(repo, start_directory() / given if given else None)
     if not index.changed:
         return CheckReport(0, ())
