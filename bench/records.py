@@ -1,0 +1,95 @@
+"""Records by the thousand, through the store's own API: `python -m bench.records many|writers|worker PATH …`.
+
+The records are copies of one real run, each with its own time and so its own id.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+from timelab.clock import parse_timestamp, timestamp
+from timelab.git.repo import Repo, discover
+from timelab.manifest import Manifest, recomputed_run_id
+from timelab.store import reader, writer
+
+BATCH = 10_000
+
+
+def copies(repo: Repo, count: int, *, first: int) -> Iterator[tuple[Manifest, dict[str, bytes]]]:
+    """Yields runs like the newest one, `first` and more microseconds after it."""
+    run = reader.find(repo, "last")
+    manifest = run.manifest()
+    folder = run.folder
+    assert folder is not None
+    files = {artifact.path: (folder / artifact.path).read_bytes() for artifact in manifest.artifacts}
+    start = parse_timestamp(manifest.timestamp_start)
+    for number in range(first, first + count):
+        moment = timestamp(start + timedelta(microseconds=number))
+        fresh = manifest.model_copy(update={"timestamp_start": moment, "timestamp_end": moment})
+        yield fresh.model_copy(update={"run_id": recomputed_run_id(fresh)}), files
+
+
+def many(path: Path, count: int) -> dict[str, float]:
+    """Records `count` runs in batches and returns how long that took, without making them up."""
+    repo = discover(path)
+    seconds = 0.0
+    for start in range(0, count, BATCH):
+        batch = list(copies(repo, min(BATCH, count - start), first=1 + start))
+        began = time.perf_counter()
+        writer.commit_many(repo, batch)
+        seconds += time.perf_counter() - began
+    return {"seconds": seconds}
+
+
+def worker(path: Path, count: int, first: int) -> dict[str, float]:
+    """Records `count` runs one by one, as a run does."""
+    repo = discover(path)
+    for manifest, files in list(copies(repo, count, first=first)):
+        staging = repo.timelab_dir / "staging" / manifest.run_id
+        for name, data in files.items():
+            (staging / name).parent.mkdir(parents=True, exist_ok=True)
+            (staging / name).write_bytes(data)
+        writer.commit(repo, manifest, staging)
+    return {"written": count}
+
+
+def writers(path: Path, how_many: int, each: int) -> dict[str, float]:
+    """Lets several processes record at once and returns how many records are lost, by chain and by note."""
+    before = {run.run_id for run in reader.runs(discover(path))}
+    began = time.perf_counter()
+    children = [
+        subprocess.Popen(
+            [sys.executable, "-m", "bench.records", "worker", str(path), str(each), str(1 + number * each)],
+            stdout=subprocess.DEVNULL,
+        )
+        for number in range(how_many)
+    ]
+    failed = sum(child.wait() != 0 for child in children)
+    seconds = time.perf_counter() - began
+    after = {run.run_id for run in reader.runs(discover(path))}
+    target = subprocess.run(["git", "rev-parse", "HEAD"], cwd=path, capture_output=True, text=True, check=True)
+    note = subprocess.run(
+        ["git", "notes", "--ref", "timelab", "show", target.stdout.strip()], cwd=path, capture_output=True, check=True
+    )
+    noted = {json.loads(line)["run_id"] for line in note.stdout.splitlines()}
+    written = how_many * each
+    kept = min(len(after - before), len(noted - before))
+    return {"written": written, "lost": written - kept, "failed": failed, "seconds": seconds}
+
+
+def main(argv: list[str]) -> int:
+    """Does one of the jobs and prints its figures as JSON."""
+    jobs = {"many": many, "worker": worker, "writers": writers}
+    job, path, *numbers = argv
+    print(json.dumps(jobs[job](Path(path), *map(int, numbers))))  # type: ignore[operator]
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
