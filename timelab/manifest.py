@@ -13,6 +13,7 @@ from timelab.canonical import canonical_bytes, make_run_id, sha256_json, sha256_
 from timelab.clock import TIMESTAMP_PATTERN
 from timelab.errors import ManifestError
 from timelab.names import Digest, Oid, RepoPath, RunId, RunName, Sha256, WriterId
+from timelab.names import folder_of as folder_of
 
 SCHEMA_VERSION = 1
 
@@ -255,8 +256,17 @@ def recomputed_run_key(manifest: Manifest) -> Sha256:
     )
 
 
-def folder_of(timestamp_start: str, name: str, run_id: str, kind: str = "command") -> str:
-    """Returns the run's folder from the root: `YYYY/MM/DD/ai-team/artifacts/<HHMMSS>-<name>-<id8>` (A81, X5)."""
-    day, clock = timestamp_start[:10].replace("-", "/"), timestamp_start[11:19].replace(":", "")
-    room = "analyzer/outputs" if kind in ("mine", "summ") else "ai-team/artifacts"
-    return f"{day}/{room}/{clock}-{name}-{run_id[:8]}"
+def flake_metadata(lock: bytes | None) -> dict[str, Any] | None:
+    """Returns what a flake.lock pins, read as JSON without Nix: per input its rev, narHash and time (A73, A128)."""
+    if lock is None:
+        return None
+    try:
+        nodes = json.loads(lock)["nodes"]
+        locked = {name: node["locked"] for name, node in nodes.items() if "locked" in node}
+        wanted = ("type", "owner", "repo", "rev", "narHash", "lastModified", "url", "path")
+        return {
+            str(name): {key: entry[key] for key in wanted if isinstance(entry.get(key), (str, int))}
+            for name, entry in locked.items()
+        }
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return {"unreadable": True}

@@ -239,9 +239,7 @@ def make_invalid_plan(
     spec_sha256 = sha256_bytes(spec_bytes)
     stamp = timestamp(start)
     flake = sha256_bytes(commit.flake_lock) if commit.flake_lock is not None else None
-    closure = Closure(
-        spec_path=spec_path, named=(), files={}, sha256=sha256_named([(str(spec_path), spec_sha256)])
-    )
+    closure = Closure(spec_path=spec_path, named=(), files={}, sha256=sha256_named([(str(spec_path), spec_sha256)]))
     return Plan(
         spec=UnreadableSpec(),
         spec_bytes=spec_bytes,

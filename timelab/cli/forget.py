@@ -1,0 +1,30 @@
+"""`timelab forget`: take back a record that was not pushed yet."""
+
+from __future__ import annotations
+
+import click
+
+from timelab.cli.options import current_repo
+
+
+@click.command()
+@click.argument("run", metavar="RUN")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def command(run: str, yes: bool) -> int:
+    """Take RUN out of this clone's chain, notes and folders; a tombstone says that something stood there.
+
+    Only a record that no remote has yet can be taken back.
+    """
+    from timelab.cli import render
+    from timelab.store import writer
+    from timelab.store.reader import find
+
+    repo = current_repo()
+    stored = find(repo, run)
+    manifest = stored.manifest()
+    title = f"{manifest.run_id[:8]} {render.plain(manifest.name)} ({manifest.status.value}, {manifest.timestamp_start})"
+    if not yes:
+        click.confirm(f"Forget run {title}?", abort=True, err=True)
+    writer.forget(repo, stored)
+    render.talk(f"timelab: forgot {title}")
+    return 0

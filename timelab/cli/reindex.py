@@ -1,0 +1,21 @@
+"""`timelab reindex`: rebuild everything that is derived from the chains (style B5)."""
+
+from __future__ import annotations
+
+import click
+
+from timelab.cli.options import current_repo
+
+
+@click.command()
+def command() -> int:
+    """Rebuild notes, runs.csv, day pages, `latest` and the index from the run chains."""
+    from timelab.cli import render
+    from timelab.store.rebuild import reindex
+    from timelab.store.recover import heal
+
+    repo = current_repo()
+    heal(repo)
+    count = reindex(repo)
+    render.talk(f"timelab: rebuilt from {count} runs")
+    return 0

@@ -1,0 +1,154 @@
+"""`timelab run`: do a spec now, or every spec version that has no record."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from timelab.cli.options import current_repo, json_option, repo_path
+
+if TYPE_CHECKING:
+    from timelab.git.repo import Repo
+    from timelab.pending import Outcome
+    from timelab.store.reader import StoredRun
+
+
+@click.command()
+@click.argument("file", required=False, metavar="[FILE | RANGE]")
+@click.option("--pending", is_flag=True, help="Run every allowed spec version without a record (of RANGE, if given).")
+@click.option("--retry", is_flag=True, help="With --pending: also those whose runs all failed.")
+@click.option("--commit", "commit_first", is_flag=True, help="Commit FILE first, so that the record names a commit.")
+@click.option("--wait/--no-wait", default=True, hidden=True)
+@json_option
+def command(file: str | None, pending: bool, retry: bool, commit_first: bool, wait: bool, as_json: bool) -> int:
+    """Run the spec FILE now, on today's code.
+
+    An uncommitted spec works too: the record then says `dirty` and keeps the spec's bytes. Naming a file is consent;
+    --pending runs only what is allowed (see `timelab allow`).
+
+    \b
+    Exit code: 0 ok, 65 the spec is wrong, 70 the run failed.
+    """
+    repo = current_repo()
+    from timelab.store.recover import heal
+
+    heal(repo)
+    if pending:
+        return _run_pending(repo, file, retry, as_json)
+    if file is None:
+        raise click.UsageError("name a spec file, or say --pending")
+    if retry:
+        raise click.UsageError("--retry goes with --pending")
+    return run_file(repo, file, commit_first=commit_first, as_json=as_json)
+
+
+def run_file(repo: Repo, file: str, *, commit_first: bool, as_json: bool) -> int:
+    """Runs one spec file of the work tree, prints its outcome, and returns the exit code."""
+    from timelab.cli.progress import Progress
+    from timelab.cli.services import services_for
+    from timelab.git import history
+    from timelab.git.dirty import commit_file, overlay_for
+    from timelab.names import RepoPath
+    from timelab.run import RunRequest, exit_code_of, run_spec
+
+    path = repo_path(repo, file)
+    if path is None:
+        raise click.UsageError(f"{file} is outside of the repository")
+    name = RepoPath(path)
+    services = services_for(repo)
+    if commit_first:
+        commit_file(repo, name)
+    head = history.head(repo)
+    overlay = overlay_for(repo, name, head, services.load_spec)
+    progress = Progress()
+    request = RunRequest(
+        spec_path=name,
+        commit=head,
+        overlay=overlay or None,
+        progress=lambda done, total: progress(name, done, total),
+    )
+    try:
+        stored = run_spec(repo, request, services)
+    finally:
+        progress.clear()
+    _print_stored(stored, as_json)
+    return exit_code_of(stored.manifest())
+
+
+def _print_stored(stored: StoredRun, as_json: bool) -> None:
+    from timelab.cli import render
+
+    manifest = stored.manifest()
+    if as_json:
+        render.emit_json(
+            {"run_id": manifest.run_id, "status": manifest.status.value, "folder": str(stored.folder or "")}
+        )
+        return
+    took = render.duration(manifest.timestamp_start, manifest.timestamp_end)
+    status = render.word(manifest.status.value)
+    render.talk(f"timelab: {render.short(manifest.run_id)} {render.plain(manifest.name)} {status} in {took}")
+    if manifest.error is not None:
+        render.talk(f"timelab: {manifest.error.slug}: {render.plain(manifest.error.message)}")
+    print_artifacts(stored.folder, [artifact.path for artifact in manifest.artifacts])
+
+
+def print_artifacts(folder: Path | None, paths: list[str]) -> None:
+    """Prints the absolute paths of a run's results (A150): its outputs, else its folder."""
+    from timelab.cli import render
+
+    if folder is None:
+        render.talk("timelab: a bare repository has no folders; see `timelab show`")
+        return
+    outputs = [path for path in paths if path.startswith("output/")]
+    for path in outputs or ["run.json"]:
+        render.out(render.plain(str(folder / path)))
+
+
+def _run_pending(repo: Repo, range_: str | None, retry: bool, as_json: bool) -> int:
+    from timelab.cli import render
+    from timelab.cli.progress import Progress
+    from timelab.cli.services import services_for
+    from timelab.pending import pending, reconcile
+
+    services = services_for(repo)
+    found = pending(repo, services, range_)
+    progress = Progress()
+    outcomes = []
+    for outcome in reconcile(repo, services, found, retry=retry, progress=progress):
+        progress.clear()
+        outcomes.append(outcome)
+        if not as_json and outcome.what != "ran-before":
+            print_outcome(outcome)
+    if as_json:
+        render.emit_json(outcomes)
+    elif not any(outcome.what != "ran-before" for outcome in outcomes):
+        render.talk(f"timelab: nothing to run, {len(outcomes)} spec versions have a record")
+    return worst_code(outcomes)
+
+
+def print_outcome(outcome: Outcome) -> None:
+    """Prints what became of one spec version: one line of talk, and absolute paths of results as data."""
+    from timelab.cli import render
+
+    path = render.plain(outcome.path)
+    if outcome.what == "ran":
+        status = render.word(outcome.status or "")
+        reason = f": {render.plain(outcome.reason)}" if outcome.reason else ""
+        render.talk(f"timelab: {render.short(outcome.run_id)} {path} {status}{reason}")
+        if outcome.folder:
+            render.out(render.plain(outcome.folder))
+        return
+    label = render.word("held") if outcome.what == "held" else outcome.what
+    render.talk(f"timelab: {path + ' ' if path else ''}{label}: {render.plain(outcome.reason or '')}")
+
+
+def worst_code(outcomes: list[Outcome]) -> int:
+    """Returns the exit code for several runs: 0 if all are ok, else the largest of what each would end with."""
+    from timelab.manifest import Status
+    from timelab.run import EXIT_CODES
+
+    codes = [EXIT_CODES[Status(each.status)] for each in outcomes if each.what == "ran" and each.status]
+    codes += [70 for each in outcomes if each.what == "failed"]
+    return max(codes, default=0)

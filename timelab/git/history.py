@@ -1,0 +1,59 @@
+"""Which commits a range holds, what each of them changed, and where HEAD stands."""
+
+from __future__ import annotations
+
+from timelab.errors import NotFound
+from timelab.git import trees
+from timelab.git.program import said
+from timelab.git.repo import Repo, commit_info, resolve
+from timelab.names import Oid
+
+_NO_COMMIT = frozenset({"0" * 40, "0" * 64})
+
+
+def head(repo: Repo) -> Oid | None:
+    """Returns the commit that HEAD of this work tree names, None before the first."""
+    done = repo.git(["rev-parse", "--verify", "--quiet", "HEAD^{commit}"], check=False)
+    text = done.stdout.decode("ascii", "replace").strip()
+    return Oid(text) if done.code == 0 and text else None
+
+
+def has_commit(repo: Repo, oid: str) -> bool:
+    """Says whether the commit is here; a partial or shallow clone may lack it."""
+    return oid not in _NO_COMMIT and repo.git(["cat-file", "-e", f"{oid}^{{commit}}"], check=False).code == 0
+
+
+def changed_paths(repo: Repo, commit: Oid) -> list[str]:
+    """Returns the paths that a commit adds or changes against its first parent, sorted; deletions are left out."""
+    info = commit_info(repo, commit)
+    args = ["diff-tree", "-r", "-z", "--no-commit-id", "--name-only", "--diff-filter=d", "--no-renames"]
+    target = [info.parents[0], commit] if info.parents else ["--root", commit]
+    done = repo.git([*args, *target])
+    return sorted(name.decode("utf-8", "surrogateescape") for name in done.stdout.split(b"\0") if name)
+
+
+def commits_in(repo: Repo, range_: str) -> list[Oid]:
+    """Returns the commits of a range (`A..B`) or one commit (`A`), oldest first.
+
+    Raises:
+        NotFound: git does not know the range.
+    """
+    if ".." not in range_:
+        return [resolve(repo, range_)]
+    if range_.startswith("-"):
+        raise NotFound(f"no such range: {ascii(range_)[:120]}")
+    done = repo.git(["rev-list", "--reverse", "--topo-order", "--end-of-options", range_, "--"], check=False)
+    if done.code:
+        raise NotFound(f"no such range: {ascii(range_)[:120]} ({said(done)})")
+    return [Oid(line) for line in done.stdout.decode("ascii").split()]
+
+
+def commits_between(repo: Repo, since: Oid, until: Oid) -> list[Oid]:
+    """Returns the commits reachable from `until` and not from `since`, oldest first."""
+    return commits_in(repo, f"{since}..{until}")
+
+
+def blob_at(repo: Repo, commit: Oid, path: str) -> Oid | None:
+    """Returns the blob of a file as it stood at a commit, None where there was none."""
+    entry = trees.entry_at(repo, commit_info(repo, commit).tree, path)
+    return entry.oid if entry is not None and entry.is_file else None

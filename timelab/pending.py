@@ -1,0 +1,240 @@
+"""The reconciler: which versions of which specs have no record yet, which of them may run, and running them.
+
+Hook, worker, CI and hand all come through here (design 3). The trigger is a spec's closure at its path without record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from timelab import queue
+from timelab.canonical import sha256_bytes, sha256_named
+from timelab.errors import SpecError, TimelabError
+from timelab.git import history, trees
+from timelab.git.config import get_config
+from timelab.git.repo import Repo, commit_state
+from timelab.git.watch import watch
+from timelab.manifest import Failure, Status
+from timelab.names import Oid, RepoPath, Sha256
+from timelab.plan import CommitState, is_spec_path, make_closure
+from timelab.queue import MAX_ATTEMPTS, Job
+from timelab.run import RunRequest, Services, run_spec
+from timelab.spec.load import is_ours
+from timelab.store import writer
+from timelab.store.index import Index, RunRow, open_index
+from timelab.trust import AllowList, open_allow_list, plain_commit
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Is one version of one spec at one commit: its closure as (path, blob) pairs, the spec first."""
+
+    commit: Oid
+    path: RepoPath
+    closure_sha256: Sha256
+    files: tuple[tuple[str, Oid], ...]
+
+    @property
+    def blob(self) -> Oid:
+        """Returns the spec's own blob."""
+        return self.files[0][1]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Is what became of one candidate, or of one rewritten commit.
+
+    `earlier` is the run that it has already; `folder` the absolute artifact path; `reason` one line for people.
+    """
+
+    what: Literal["ran", "ran-before", "held", "carried", "failed"]
+    path: str
+    commit: str
+    status: str | None = None
+    run_id: str | None = None
+    earlier: str | None = None
+    folder: str | None = None
+    reason: str | None = None
+
+
+Progress = Callable[[str, int, int], None]
+
+
+def candidates(repo: Repo, services: Services, commits: Sequence[Oid], *, whole_tree: bool = False) -> list[Candidate]:
+    """Returns the spec versions that the commits bring, oldest commit first; `whole_tree` takes every spec of each.
+
+    A commit brings a spec when it changes the spec or a file that the spec names.
+    """
+    found: dict[tuple[str, str], Candidate] = {}
+    for commit in commits:
+        changed = None if whole_tree else set(history.changed_paths(repo, commit))
+        if changed is not None and not changed:
+            continue
+        state = commit_state(repo, commit)
+        for candidate in _in_tree(repo, services, state, changed):
+            found.setdefault((candidate.path, candidate.closure_sha256), candidate)
+            # A commit that only changes a prompt or a case file must wake the worker too.
+            watch(repo, (path for path, _ in candidate.files[1:]))
+    return list(found.values())
+
+
+def _in_tree(repo: Repo, services: Services, state: CommitState, changed: set[str] | None) -> Iterator[Candidate]:
+    patterns = services.settings.spec_patterns
+    only_specs = changed is not None and all(is_spec_path(path, patterns) for path in changed)
+    for path in state.paths:
+        if not is_spec_path(path, patterns) or (only_specs and changed is not None and path not in changed):
+            continue
+        candidate = _candidate(repo, services, state, path)
+        if candidate is None or state.git_sha is None:
+            continue
+        if changed is None or changed.intersection(file for file, _ in candidate.files):
+            yield candidate
+
+
+def _candidate(repo: Repo, services: Services, state: CommitState, path: str) -> Candidate | None:
+    data = state.read(path)
+    if data is None or not is_ours(data, path) or state.git_sha is None:
+        return None
+    name = RepoPath(path)
+    try:
+        closure = make_closure(services.load_spec(data, path), name, data, state)
+        digest, named = closure.sha256, closure.files
+    except SpecError:
+        # It will be recorded as invalid, once: its closure is the file alone, as `make_invalid_plan` has it.
+        digest, named = sha256_named([(path, sha256_bytes(data))]), {}
+    files = [(path, trees.blob_oid(data))]
+    files += [(other, trees.blob_oid(named[other])) for other in sorted(named)]
+    return Candidate(commit=state.git_sha, path=name, closure_sha256=digest, files=tuple(files))
+
+
+def earlier_run(repo: Repo, index: Index, candidate: Candidate, *, ok_only: bool = False) -> RunRow | None:
+    """Returns the run that this closure has already, at its path or at the path it was moved from (design 3)."""
+    status = "ok" if ok_only else None
+    same = index.select(spec_path=candidate.path, closure_sha256=candidate.closure_sha256, status=status, limit=1)
+    if same:
+        return same[0]
+    for row in index.select(blob=candidate.blob, status=status):
+        if row.spec_path == candidate.path or _has_path(repo, candidate.commit, row.spec_path):
+            continue
+        if _closure_at(repo, candidate, row.spec_path) == row.closure_sha256:
+            return row
+    return None
+
+
+def _has_path(repo: Repo, commit: Oid, path: str) -> bool:
+    return history.blob_at(repo, commit, path) is not None
+
+
+def _closure_at(repo: Repo, candidate: Candidate, path: str) -> str:
+    """Returns the digest that the candidate's closure had, were the spec still at its old path."""
+    pairs = [(name, sha256_bytes(trees.read_blob(repo, oid))) for name, oid in candidate.files]
+    return sha256_named([(path, pairs[0][1]), *pairs[1:]])
+
+
+def unknown_files(allowed: AllowList, candidate: Candidate) -> tuple[str, ...]:
+    """Returns the files of the closure that this user has not allowed (design 4)."""
+    return tuple(path for path, blob in candidate.files if not allowed.is_allowed(path, blob))
+
+
+def reconcile(
+    repo: Repo,
+    services: Services,
+    found: Iterable[Candidate],
+    *,
+    retry: bool = False,
+    attempts: int = 0,
+    progress: Progress = lambda path, done, total: None,
+) -> Iterator[Outcome]:
+    """Runs what has no record and is allowed; says of the rest why it does not run."""
+    allowed = open_allow_list(repo)
+    for candidate in found:
+        with open_index(repo) as index:
+            earlier = earlier_run(repo, index, candidate, ok_only=retry)
+        if earlier is not None:
+            yield Outcome(
+                "ran-before", candidate.path, candidate.commit, earlier.status, earlier=earlier.run_id,
+                reason=f"ran before as {earlier.run_id[:8]} on {(earlier.git_sha or 'no commit')[:8]}",
+            )  # fmt: skip
+            continue
+        unknown = unknown_files(allowed, candidate)
+        if unknown:
+            yield Outcome(
+                "held", candidate.path, candidate.commit,
+                reason=f"{', '.join(unknown)} not allowed yet: timelab allow {candidate.path}",
+            )  # fmt: skip
+            continue
+        yield _run(repo, services, candidate, attempts, progress)
+
+
+def _run(repo: Repo, services: Services, candidate: Candidate, attempts: int, progress: Progress) -> Outcome:
+    give_up = None
+    if attempts > MAX_ATTEMPTS:
+        message = f"the worker was killed {attempts - 1} times while this ran"
+        give_up = (Status.INTERRUPTED, Failure(slug="killed", message=message))
+    request = RunRequest(
+        spec_path=candidate.path,
+        commit=candidate.commit,
+        give_up=give_up,
+        progress=lambda done, total: progress(candidate.path, done, total),
+    )
+    try:
+        stored = run_spec(repo, request, services)
+    except TimelabError as error:
+        return Outcome("failed", candidate.path, candidate.commit, reason=error.message)
+    manifest = stored.manifest()
+    return Outcome(
+        "ran",
+        candidate.path,
+        candidate.commit,
+        manifest.status.value,
+        run_id=manifest.run_id,
+        folder=str(stored.folder) if stored.folder else None,
+        reason=manifest.error.message if manifest.error else None,
+    )
+
+
+def run_job(repo: Repo, services: Services, job: Job, *, progress: Progress) -> Iterator[Outcome]:
+    """Does what one queue entry asks for: carry what was rewritten, then run what its commits bring."""
+    for old, new in job.rewrites:
+        if writer.carry(repo, old, new):
+            yield Outcome("carried", "", new, earlier=old, reason=f"records of {old[:8]} carried to {new[:8]}")
+    commits = [new for _, new in job.rewrites] if job.rewrites else job_commits(repo, job)
+    found = candidates(repo, services, [oid for oid in commits if history.has_commit(repo, oid)])
+    if found and job.commit is not None and plain_commit(repo, job):
+        changed = set(history.changed_paths(repo, job.commit))
+        allowed = open_allow_list(repo)
+        allowed.allow_own(repo, job, [pair for each in found for pair in each.files if pair[0] in changed])
+    yield from reconcile(repo, services, found, attempts=job.attempts, progress=progress)
+
+
+def job_commits(repo: Repo, job: Job) -> list[Oid]:
+    """Returns the commits of a queue entry, oldest first: one, or what a merge brought."""
+    if job.since is not None and job.commit is not None:
+        return history.commits_between(repo, job.since, job.commit)
+    return [job.commit] if job.commit else []
+
+
+def pending(repo: Repo, services: Services, range_: str | None = None) -> list[Candidate]:
+    """Returns every spec version of a range; without one, of all since `timelab init` and of HEAD as it stands."""
+    if range_ is not None:
+        return candidates(repo, services, history.commits_in(repo, range_))
+    head = history.head(repo)
+    if head is None:
+        return []
+    since = get_config(repo, "timelab.since")
+    commits = history.commits_between(repo, Oid(since), head) if since and history.has_commit(repo, since) else []
+    found = candidates(repo, services, commits) + candidates(repo, services, [head], whole_tree=True)
+    unique = {(each.path, each.closure_sha256): each for each in reversed(found)}
+    return list(reversed(unique.values()))
+
+
+def drain(repo: Repo, services: Services, *, progress: Progress) -> Iterator[Outcome]:
+    """Does every job that the queue can lease; a job is finished only when all of its outcomes are recorded."""
+    while (leased := queue.lease(repo)) is not None:
+        with leased as job:
+            for outcome in run_job(repo, services, job, progress=progress):
+                if outcome.what == "held":
+                    queue.hold(repo, job, outcome.path, outcome.reason or "", commit=Oid(outcome.commit))
+                yield outcome

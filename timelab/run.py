@@ -1,0 +1,382 @@
+"""The conductor: one function, one order, whatever happens (layout 1).
+
+spec → plan → shell → task → scan → artifacts → manifest → record. A task that fails, is refused or is interrupted flows
+to the end too: its manifest says so.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from timelab import __version__
+from timelab.clock import Clock, Randomness, timestamp
+from timelab.config import Settings
+from timelab.errors import DataError, ModelMismatch, SandboxError, SecretFound, ShellError, SpecError, TimelabError
+from timelab.executors.base import Executor, TaskContext, TaskResult
+from timelab.git import chain, trees, worktree
+from timelab.git import repo as git_repo
+from timelab.git.repo import Repo
+from timelab.manifest import (
+    Determinism,
+    Failure,
+    Manifest,
+    SandboxRecord,
+    Status,
+    Usage,
+    flake_metadata,
+    make_run_key,
+)
+from timelab.names import Oid, RepoPath, RunId
+from timelab.plan import DATED_FOLDER, CommitState, Plan, is_spec_path, make_invalid_plan, make_plan
+from timelab.providers.base import Provider
+from timelab.shell.base import Session, Shell, ShellRequest
+from timelab.spec.model import CommandSpec, LlmSpec
+from timelab.store import writer
+
+if TYPE_CHECKING:
+    from timelab.store.reader import StoredRun
+
+logger = logging.getLogger(__name__)
+
+EXIT_CODES: Mapping[Status, int] = {
+    Status.OK: 0,
+    Status.FAILED: 70,
+    Status.TIMEOUT: 70,
+    Status.INTERRUPTED: 130,
+    Status.INVALID: 65,
+    Status.REFUSED: 70,
+}
+"""What `timelab run` ends with, by how the run ended (design 2); a pinned model that does not match is 65."""
+
+
+@dataclass(frozen=True)
+class Services:
+    """Is everything the conductor is given rather than reaches for: instances, settings, time and chance."""
+
+    clock: Clock
+    randomness: Randomness
+    settings: Settings
+    executors: Mapping[str, Executor]
+    shells: tuple[Shell, ...]
+    own_shell: Callable[[], Session]
+    providers: Mapping[str, Provider]
+    effective_params: Callable[[LlmSpec, Randomness], tuple[dict[str, Any], bool]]
+    load_spec: Callable[[bytes, str], CommandSpec | LlmSpec]
+    user_env: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """Is one run that somebody asked for.
+
+    `overlay` are files taken from the work tree instead of the commit (a dirty run); `recorded` are a run's own files
+    (spec and inputs), for a replay; `give_up` records the run with this status and reason instead of doing it.
+    """
+
+    spec_path: RepoPath
+    commit: Oid | None
+    overlay: Mapping[str, bytes] | None = None
+    replay_of: RunId | None = None
+    params: Mapping[str, Any] | None = None
+    profile: str | None = None
+    give_up: tuple[Status, Failure] | None = None
+    progress: Callable[[int, int], None] = lambda done, total: None
+
+
+def run_spec(repo: Repo, request: RunRequest, services: Services) -> StoredRun:
+    """Does one run from its spec to its record and returns what was stored.
+
+    Raises:
+        StoreError, GitError: the record could not be written.
+        KeyboardInterrupt: the user stopped it; the run is recorded as `interrupted` first.
+    """
+    state = git_repo.commit_state(repo, request.commit, overlay=request.overlay)
+    data = state.read(request.spec_path)
+    if data is None:
+        raise SpecError(f"{request.spec_path}: no such file in the commit", hint=f"git add {request.spec_path}")
+    try:
+        plan = _plan(repo, request, services, state, data)
+    except SpecError as error:
+        return _record_invalid(repo, request, services, state, data, error)
+    staging = writer.open_staging(repo, plan)
+    interrupted: KeyboardInterrupt | None = None
+    with _scratch(repo, plan.run_id) as scratch:
+        try:
+            session, result = _work(repo, request, services, plan, staging.path, scratch)
+        except KeyboardInterrupt as stop:
+            interrupted = stop
+            session, result = services.own_shell(), _ended(Status.INTERRUPTED, "interrupted", "stopped by the user")
+    stored = _record(repo, services, plan, session, result, staging.path)
+    if interrupted is not None:
+        raise interrupted
+    return stored
+
+
+def _plan(repo: Repo, request: RunRequest, services: Services, state: CommitState, data: bytes) -> Plan:
+    spec = services.load_spec(data, request.spec_path)
+    params: dict[str, Any] | None = None
+    seed_drawn = False
+    if isinstance(spec, LlmSpec):
+        params, seed_drawn = services.effective_params(spec, services.randomness)
+    if request.params is not None:
+        params, seed_drawn = dict(request.params), False
+    plan = make_plan(
+        spec,
+        data,
+        request.spec_path,
+        trees.write_blob(repo, data),
+        state,
+        profile=request.profile or spec.profile or _profile_of(request.spec_path, state),
+        params=params,
+        seed_drawn=seed_drawn,
+        start=services.clock.now(),
+        replay_of=request.replay_of,
+    )
+    if plan.executes_user_code and state.git_tree is not None:
+        dropped = set(plan.closure.paths)
+        code = trees.code_tree(
+            repo,
+            state.git_tree,
+            lambda path: path in dropped or bool(DATED_FOLDER.match(path)) or is_spec_path(path),
+        )
+        plan = replace(plan, commit=replace(state, code_tree=code))
+    return plan
+
+
+def _profile_of(spec_path: str, state: CommitState) -> str:
+    """Returns the profile that the nearest `.envrc` names (`use flake …#name`), else `default` (A19, A99, G6)."""
+    folder = spec_path
+    while "/" in folder:
+        folder = folder.rpartition("/")[0]
+        envrc = state.read(f"{folder}/.envrc")
+        for line in (envrc or b"").decode("utf-8", "replace").splitlines():
+            if line.startswith("use flake") and "#" in line:
+                name = line.rpartition("#")[2].strip().strip("\"'")
+                if name.replace("_", "").replace("-", "").isalnum():
+                    return name
+    return "default"
+
+
+def _work(
+    repo: Repo, request: RunRequest, services: Services, plan: Plan, staging: Path, scratch: Path
+) -> tuple[Session, TaskResult]:
+    """Enters the shell and does the task; every failure becomes a result."""
+    if request.give_up is not None:
+        status, failure = request.give_up
+        return services.own_shell(), _ended(status, failure.slug, failure.message)
+    hit = _planted_secret(staging)
+    if hit is not None:
+        return services.own_shell(), _ended(Status.FAILED, SecretFound.slug, hit)
+    try:
+        session = _enter(repo, services, plan)
+    except ShellError as error:
+        return services.own_shell(), _ended(Status.FAILED, error.slug, error.message)
+    source = None
+    if plan.executes_user_code:
+        source = scratch / "src"
+        _export(repo, plan, source)
+    context = TaskContext(
+        plan=plan,
+        session=session,
+        staging=staging,
+        source=source,
+        providers=services.providers,
+        clock=services.clock,
+        best_effort_sandbox=services.settings.sandbox == "best-effort",
+        user_env={name: services.user_env[name] for name in plan.spec.env if name in services.user_env},
+        progress=request.progress,
+    )
+    try:
+        return session, services.executors[plan.spec.kind].execute(context)
+    except (SandboxError, ModelMismatch) as error:
+        return session, _ended(Status.REFUSED, error.slug, error.message)
+    except TimelabError as error:
+        return session, _ended(Status.FAILED, error.slug, error.message)
+
+
+def _enter(repo: Repo, services: Services, plan: Plan) -> Session:
+    """Enters the first shell that serves the profile: nix, else uv, else the host where design 5 allows it."""
+    if not plan.executes_user_code:
+        return services.own_shell()
+    for shell in services.shells:
+        pin = services.settings.pin_of(plan.profile, shell.kind)
+        asked = ShellRequest(
+            profile=plan.profile,
+            read=plan.commit.read,
+            paths=plan.commit.paths,
+            cache=repo.timelab_dir / "cache",
+            pin=pin,
+        )
+        if shell.has_profile(asked):
+            return shell.enter(asked)
+    raise ShellError(
+        f"no pinned shell serves the profile {plan.profile!r}",
+        hint=f"add env/{plan.profile}/pyproject.toml and uv.lock, or say 'profile: host' in the spec",
+    )
+
+
+def _export(repo: Repo, plan: Plan, source: Path) -> None:
+    """Writes the commit's files, then those that a dirty run takes from the work tree."""
+    source.mkdir(parents=True)
+    if plan.commit.git_tree is not None:
+        worktree.export(repo, plan.commit.git_tree, source)
+    for path, data in plan.closure.files.items() if plan.commit.dirty or plan.replay_of else ():
+        target = source / path
+        mode = target.stat().st_mode & 0o777 if target.is_file() else 0o644
+        target.unlink(missing_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data)
+        target.chmod(mode)
+
+
+def _planted_secret(staging: Path) -> str | None:
+    """Looks for secrets in spec and inputs before anything runs; removes the file, returns where one was."""
+    from timelab.redact import scan_folder
+
+    found = scan_folder(staging)
+    for path, _ in found:
+        (staging / path).unlink(missing_ok=True)
+    return _say_where(found) if found else None
+
+
+def _say_where(found: list[Any]) -> str:
+    path, finding = found[0]
+    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    return f"{path}:{finding.line}: {finding.kind}{more}"
+
+
+def _ended(status: Status, slug: str, message: str) -> TaskResult:
+    return TaskResult(
+        status=status,
+        cmd=(),
+        exit_code=None,
+        usage=Usage(wall_ms=0),
+        sandbox=SandboxRecord(kind="not-needed", network="none", enforced=True, as_root=False),
+        determinism=Determinism(level="none", seed_drawn=False, reasons=(f"the run did not complete: {slug}",)),
+        error=Failure(slug=slug, message=message[:1_900]),
+    )
+
+
+def _record(
+    repo: Repo, services: Services, plan: Plan, session: Session, result: TaskResult, staging: Path
+) -> StoredRun:
+    """Scans what came out, hashes it, builds the manifest and stores the run."""
+    hit = _planted_secret(staging)
+    if hit is not None:
+        failure = Failure(slug=SecretFound.slug, message=hit)
+        result = replace(result, status=Status.FAILED, error=failure, cmd=())
+    try:
+        artifacts = writer.collect(staging)
+    except DataError as error:
+        result = replace(result, status=Status.FAILED, error=Failure(slug=error.slug, message=error.message))
+        shutil.rmtree(staging / "output", ignore_errors=True)
+        artifacts = writer.collect(staging)
+    manifest = _manifest(repo, services, plan, session, result, artifacts)
+    return writer.commit(repo, manifest, staging)
+
+
+def _manifest(
+    repo: Repo, services: Services, plan: Plan, session: Session, result: TaskResult, artifacts: Any
+) -> Manifest:
+    """Builds the manifest; one that itself holds a secret (a file's name, an argument) is built again without."""
+    from timelab.redact import find_secrets
+
+    end = max(services.clock.now(), _start_of(plan) + timedelta(microseconds=1))
+    model = result.model
+    manifest = Manifest(
+        schema_version=1,
+        run_id=plan.run_id,
+        run_key=make_run_key(
+            task_sha256=plan.task.sha256,
+            inputs=plan.inputs,
+            code_tree=plan.commit.code_tree,
+            fingerprint=session.record.fingerprint,
+            model_hash=model.hash if model else None,
+            params=model.params if model else None,
+        ),
+        name=plan.name,
+        status=result.status,
+        timestamp_start=plan.timestamp_start,
+        timestamp_end=timestamp(end),
+        cmd=result.cmd,
+        exit_code=result.exit_code,
+        git_sha=plan.commit.git_sha,
+        git_describe=plan.commit.describe,
+        git_tree=plan.commit.git_tree,
+        code_tree=plan.commit.code_tree,
+        dirty=plan.commit.dirty,
+        flake_lock_sha256=plan.flake_lock_sha256,
+        flake_metadata=flake_metadata(plan.commit.flake_lock),
+        spec=plan.record,
+        task=plan.task,
+        env=session.environment,
+        shell=session.record,
+        sandbox=result.sandbox,
+        inputs=plan.inputs,
+        model=model,
+        providers=result.providers,
+        usage=result.usage,
+        determinism=replace_seed(result.determinism, plan.seed_drawn),
+        artifacts=artifacts,
+        replay_of=plan.replay_of,
+        reused_from=None,
+        parent_run=None,
+        error=result.error,
+        writer=chain.writer_id(repo),
+        timelab_version=__version__,
+    )
+    found = find_secrets(manifest.to_bytes(), "run.json")
+    if found:
+        failure = Failure(slug=SecretFound.slug, message=f"run.json: {found[0].kind} in a name or an argument")
+        clean = result.error is not None and result.error.slug == SecretFound.slug and not result.cmd
+        if clean:
+            raise SecretFound("a secret stands where it cannot be taken out: nothing was recorded")
+        stripped = replace(result, status=Status.FAILED, error=failure, cmd=(), model=None, providers=())
+        return _manifest(repo, services, plan, session, stripped, ())
+    return manifest
+
+
+def replace_seed(determinism: Determinism, seed_drawn: bool) -> Determinism:
+    """Returns the determinism record with the plan's word on where the seed came from (A74)."""
+    return determinism.model_copy(update={"seed_drawn": seed_drawn})
+
+
+def _start_of(plan: Plan) -> Any:
+    from timelab.clock import parse_timestamp
+
+    return parse_timestamp(plan.timestamp_start)
+
+
+def _record_invalid(
+    repo: Repo, request: RunRequest, services: Services, state: CommitState, data: bytes, error: SpecError
+) -> StoredRun:
+    """Records a spec that says nothing that can be run: its bytes, and the line that says why."""
+    plan = make_invalid_plan(data, request.spec_path, trees.write_blob(repo, data), state, start=services.clock.now())
+    staging = writer.open_staging(repo, plan)
+    result = _ended(Status.INVALID, error.slug, error.message)
+    return _record(repo, services, plan, services.own_shell(), result, staging.path)
+
+
+@contextmanager
+def _scratch(repo: Repo, run_id: str) -> Iterator[Path]:
+    """Gives a folder beside the staging area that is gone afterwards."""
+    folder = repo.timelab_dir / "scratch" / run_id
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def exit_code_of(manifest: Manifest) -> int:
+    """Returns the exit code that a run's record asks for (design 2)."""
+    if manifest.error is not None and manifest.error.slug == ModelMismatch.slug:
+        return ModelMismatch.exit_code
+    return EXIT_CODES[manifest.status]

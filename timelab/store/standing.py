@@ -1,0 +1,38 @@
+"""What stands half done: runs under way, and runs that were cut off. Reads only, and takes no lock."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from timelab.atomic import process_start
+from timelab.git.repo import Repo
+from timelab.store.layout import RUNNING_FILE, journal_folder, staging_folder
+
+
+def running(repo: Repo) -> list[str]:
+    """Returns the ids of the runs whose process is alive."""
+    return [path.name for path in _listed(staging_folder(repo)) if _is_alive(path)]
+
+
+def unfinished(repo: Repo) -> list[str]:
+    """Returns the ids of the runs that a crash left half done: staged by the dead, or announced and not finished."""
+    staged = _listed(staging_folder(repo))
+    alive = {path.name for path in staged if _is_alive(path)}
+    left = {path.name for path in [*staged, *_listed(journal_folder(repo))]}
+    return sorted(left - alive)
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError:
+        return []
+
+
+def _is_alive(staging: Path) -> bool:
+    try:
+        owner = json.loads((staging / RUNNING_FILE).read_bytes())
+        return bool(owner["pid_start"]) and process_start(int(owner["pid"])) == owner["pid_start"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False

@@ -1,0 +1,194 @@
+"""What read commands print: plain values, each with a schema in `schemas/` (style O1). No pydantic here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from timelab.diff import Change, FileDiff
+
+# -- trace
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Is one answer to where a file came from. `role` is `made` for an output, else its room (`input`, `logs`)."""
+
+    artifact: str
+    role: str
+    run_id: str
+    status: str
+    timestamp_start: str
+    spec_path: str
+    spec_blob: str
+    git_sha: str | None
+    flake_lock_sha256: str | None
+    shell_fingerprint: str
+    model: str | None
+    inputs: tuple[str, ...]
+
+
+# -- verify
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Is one thing that is wrong (or, as a warning, worth a look): the step, the run, the place, and how to heal it.
+
+    `place` names bytes where they are known: `run.json byte 17`, `note on 3fa2c1aa byte 40`, `chain entry 9c1d…`.
+    """
+
+    step: int
+    run_id: str | None
+    place: str
+    what: str
+    heal: str | None = None
+
+
+@dataclass(frozen=True)
+class Step:
+    """Is one numbered step: how many things it looked at, and how many of them were wrong, unknown or absent.
+
+    `unknown` could not be told here (the commit is in another clone); `absent` is a copy that is not there.
+    """
+
+    number: int
+    name: str
+    unit: str
+    checked: int
+    wrong: int
+    unknown: int
+    absent: int
+    result: Literal["passed", "wrong", "unknown", "absent", "skipped"]
+
+
+@dataclass(frozen=True)
+class VerifyReport:
+    """Is what `verify` found. `is_signed` is false as long as records carry no signature."""
+
+    ok: bool
+    runs: int
+    chains: int
+    is_signed: bool
+    steps: tuple[Step, ...]
+    findings: tuple[Finding, ...]
+    warnings: tuple[Finding, ...]
+
+
+# -- diff
+
+
+@dataclass(frozen=True)
+class CasePair:
+    """Is one case that a model answered in both runs, or in one of them; `input` is what was asked, as text."""
+
+    case: str
+    input: str
+    before: str | None
+    after: str | None
+    verdict: Literal["same", "changed", "missing", "new"]
+
+
+@dataclass(frozen=True)
+class DiffSide:
+    """Is one of two runs set side by side."""
+
+    run_id: str
+    name: str
+    status: str
+    timestamp_start: str
+    git_sha: str | None
+    spec_path: str
+    model: str | None
+    replay_of: str | None
+
+
+@dataclass(frozen=True)
+class RunDiff:
+    """Is two runs side by side: what changed by cause, the outputs file by file, and the answers case by case."""
+
+    before: DiffSide
+    after: DiffSide
+    causes: tuple[str, ...]
+    changes: tuple[Change, ...]
+    outputs: tuple[FileDiff, ...]
+    cases: tuple[CasePair, ...]
+
+
+# -- replay
+
+
+@dataclass(frozen=True)
+class ReplayReport:
+    """Is what came of one replay.
+
+    `verdict` is of all outputs together; `held_to` is the level that the record claims (design 6), and `ok` whether
+    the replay kept to it. `missing` says which part is not here when the verdict is `cannot`. `cause` is the first of
+    `causes`, or `nondeterminism` when the outputs differ and no cause changed.
+    """
+
+    run_id: str
+    replay_id: str | None
+    ok: bool
+    verdict: Literal["identical", "equal", "differs", "cannot"]
+    held_to: str
+    missing: str | None
+    cause: str | None
+    causes: tuple[str, ...]
+    changes: tuple[Change, ...]
+    outcome: tuple[Change, ...]
+    artifacts: tuple[FileDiff, ...]
+
+
+# -- status and doctor
+
+
+@dataclass(frozen=True)
+class JobView:
+    """Is one entry of the queue; `attempts` counts how often work on it was begun."""
+
+    state: Literal["queued", "running"]
+    commit: str | None
+    hook: str
+    attempts: int
+    pid: int | None
+
+
+@dataclass(frozen=True)
+class WaitingView:
+    """Is a spec version that does not run yet, and why."""
+
+    path: str
+    commit: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class LastRun:
+    """Is one of the newest runs, in short."""
+
+    run_id: str
+    timestamp_start: str
+    status: str
+    name: str
+    error_slug: str | None
+
+
+@dataclass(frozen=True)
+class StatusView:
+    """Is the state of a repository's runs (`timelab status`); `unfinished` are runs that were cut off."""
+
+    jobs: tuple[JobView, ...]
+    waiting: tuple[WaitingView, ...]
+    unfinished: tuple[str, ...]
+    last: tuple[LastRun, ...]
+
+
+@dataclass(frozen=True)
+class Check:
+    """Is one thing that `timelab doctor` looked at; `heal` is the command that mends it."""
+
+    what: str
+    state: Literal["passed", "wrong", "unknown"]
+    detail: str
+    heal: str | None
