@@ -272,7 +272,9 @@ def _push(
     if not wanted:
         return set(), None
     specs = [f"{tip}:{there[place]}" for place, tip in wanted.items()]
-    done = repo.git([*_PUSH, route.remote, *specs], check=False, timeout_s=_NETWORK_S)
+    # In a mirror clone git refuses any refspec unless it is told that this push is not the mirroring one.
+    plain = ["-c", f"remote.{route.remote}.mirror=false"]
+    done = repo.git([*plain, *_PUSH, route.remote, *specs], check=False, timeout_s=_NETWORK_S)
     refused = _refusals(done.stdout)
     if done.code and not refused:
         raise GitError(f"cannot push to {route.remote}: {said(done)}")

@@ -25,8 +25,9 @@ from timelab.git.chain import (
     walk,
     writer_id,
 )
+from timelab.git.notes import add_lines
 from timelab.git.refs import list_refs, read_ref, store_lock
-from timelab.git.repo import Repo, discover, resolve
+from timelab.git.repo import Repo, commit_state, discover, resolve
 from timelab.names import Oid
 
 Git = Callable[..., str]
@@ -37,6 +38,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from timelab.git.chain import append_files, append_many, writer_id
+from timelab.git.notes import add_lines
 from timelab.git.refs import store_lock
 from timelab.git.repo import discover
 repo, name = discover(Path(sys.argv[1])), sys.argv[2]
@@ -181,3 +183,27 @@ def test_a_repository_without_a_branch_can_hold_a_chain(tmp_path: Path, git: Git
     with store_lock(found):
         append_files(found, {"run.json": b"1"}, message="m", when=WHEN)
     assert _entries(found) == ["1"]
+
+
+def test_what_a_hook_leaks_leads_nowhere(repo: Path, tmp_path: Path, git: Git, monkeypatch: pytest.MonkeyPatch) -> None:
+    """G2: with another repository's GIT_DIR, index and identity in the environment, ours is written, by nobody."""
+    other = tmp_path / "other"
+    git("init", "-q", str(other), cwd=tmp_path)
+    before = sorted(str(path) for path in (other / ".git").rglob("*"))
+    with monkeypatch.context() as leaked:
+        leaked.setenv("GIT_DIR", str(other / ".git"))
+        leaked.setenv("GIT_WORK_TREE", str(other))
+        leaked.setenv("GIT_INDEX_FILE", str(other / ".git" / "index"))
+        leaked.setenv("GIT_OBJECT_DIRECTORY", str(other / ".git" / "objects"))
+        leaked.setenv("GIT_COMMITTER_NAME", "Guest")
+        leaked.setenv("GIT_AUTHOR_DATE", "2001-01-01T00:00:00Z")
+        found = discover(repo)
+        assert commit_state(found, resolve(found, "HEAD")).paths == ("README.md",)
+        with store_lock(found):
+            append_files(found, {"run.json": b"1"}, message="m", when=WHEN)
+            append_many(found, [({"run.json": b"2"}, "m", WHEN)])
+            add_lines(found, [(resolve(found, "HEAD"), b"line")])
+        assert _entries(found) == ["2", "1"]
+    assert sorted(str(path) for path in (other / ".git").rglob("*")) == before
+    assert git("notes", "--ref", "timelab", "show", "HEAD", cwd=repo) == "line"
+    assert git("log", "--format=%an %ad", RUNS + writer_id(found), cwd=repo).count("Guest") == 0

@@ -281,6 +281,16 @@ def test_several_remotes_and_bare_repositories_work(server: Path, clone: Clone, 
     assert len(list_refs(ada, f"{REMOTES}team/second/runs/")) == 1
 
 
+def test_a_mirror_clone_pushes_only_what_is_ours(server: Path, clone: Clone, tmp_path: Path, git: Git) -> None:
+    git("clone", "-q", "--mirror", str(server), str(tmp_path / "mirror"), cwd=tmp_path)
+    mirror = discover(tmp_path / "mirror")
+    git("update-ref", "refs/heads/private", "HEAD", cwd=tmp_path / "mirror")
+    record(mirror, "one")
+    assert sync(mirror, "origin").pushed == 1
+    assert list_refs(discover(server), "refs/heads").keys() == {"refs/heads/main"}
+    assert list_refs(mirror, "refs/heads/private")
+
+
 def test_a_remote_that_is_unknown_or_away_is_named(clone: Clone, git: Git) -> None:
     ada = clone("ada")
     for name in ("absent", "--upload-pack=touch pwned", "/some/path"):
