@@ -27,7 +27,9 @@ def copies(repo: Repo, count: int, *, first: int) -> Iterator[tuple[Manifest, di
     manifest = run.manifest()
     folder = run.folder
     assert folder is not None
-    files = {artifact.path: (folder / artifact.path).read_bytes() for artifact in manifest.artifacts}
+    files: dict[str, bytes] = {
+        str(artifact.path): (folder / artifact.path).read_bytes() for artifact in manifest.artifacts
+    }
     start = parse_timestamp(manifest.timestamp_start)
     for number in range(first, first + count):
         moment = timestamp(start + timedelta(microseconds=number))
