@@ -176,6 +176,9 @@ def _mark(event: Event) -> Mark:
 def _scalar(event: ScalarEvent, mark: Mark, pointer: Pointer) -> str | int | float | bool | None:
     text = str(event.value)
     if not event.implicit[0]:
+        # JSON is YAML, and JSON writes what lies beyond the basic plane as two escapes.
+        if not text.isascii():
+            text = text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
         check_string(text, mark, pointer)
         return text
     if text in _NULL:
