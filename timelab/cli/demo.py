@@ -196,8 +196,8 @@ def _do(step: Step, place: Path, home: Path | None) -> int:
         render.out(render.plain(_cut(line, step.width)))
     if done.timed_out:
         render.talk(f"timelab: {shlex.join(step.argv[:3])} did not end within {TIMEOUT_S:.0f} s")
-        return 70
-    return done.code
+    # git's own codes (1, 128) say nothing to who reads ours: there the work failed.
+    return done.code if done.code in (0, 64, 65, 130) else 70
 
 
 def _cut(line: str, width: int | None) -> str:
