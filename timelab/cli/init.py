@@ -1,0 +1,57 @@
+"""`timelab init`: make this repository run its specs on commit, or take that back."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import click
+
+from timelab.cli.options import current_repo, settings_of
+
+
+@click.command()
+@click.option("--undo", is_flag=True, help="Take it all back; records stay.")
+def command(undo: bool) -> int:
+    """Make this repository run its specs on commit.
+
+    Installs hooks beside those that are here, makes `git notes show` and `git fetch` bring the records, and trusts what
+    HEAD holds. Nothing tracked is changed. A second call changes nothing.
+    """
+    from timelab import setup
+    from timelab.cli import render
+
+    repo = current_repo()
+    if undo:
+        said = setup.undo(repo, environ=os.environ)
+        render.lines(render.plain(line) for line in said or ["nothing to undo"])
+        return 0
+    patterns = settings_of(repo).spec_patterns
+    said = setup.set_up(repo, program(), patterns=patterns, environ=os.environ)
+    render.lines(render.plain(line) for line in said)
+    if repo.root is None:
+        render.talk("next: timelab log")
+    elif any(line.startswith("shell: wrote") for line in said):
+        render.talk('next: git add env/default && git commit -m "pin the shell", then write a spec and commit it')
+    else:
+        render.talk("next: write a spec to specs/NAME.yaml and commit it")
+    return 0
+
+
+def program() -> Path:
+    """Returns the absolute path of the timelab program that the hooks are to start; links are kept as they are.
+
+    Raises:
+        UsageError: there is none, only this Python.
+    """
+    from timelab.errors import UsageError
+
+    started = Path(sys.argv[0])
+    beside = Path(sys.executable).parent / "timelab"
+    found = shutil.which("timelab")
+    for path in (started if started.name == "timelab" else None, beside, Path(found) if found else None):
+        if path is not None and path.is_file() and os.access(path, os.X_OK):
+            return path.absolute()
+    raise UsageError("the timelab program is not installed, only its package", hint="pip install timelab")
