@@ -50,6 +50,11 @@ class AllowList:
         """Says whether this user allowed this content at this path."""
         return self.is_trusted and _line(path, blob) in self._load()
 
+    def blobs_of(self, path: str) -> tuple[str, ...]:
+        """Returns the blobs that are allowed at a path, in order of id."""
+        found = [line[: -len(tail)] for tail in [_line(path, "")] for line in self._load() if line.endswith(tail)]
+        return tuple(sorted(blob.decode("ascii", "replace") for blob in found if b" " not in blob))
+
     def trust(self, repo: Repo, *, identities: Iterable[str] = ()) -> None:
         """Begins the list; `allow_tree` then says of what."""
         self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

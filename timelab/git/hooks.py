@@ -8,6 +8,7 @@ hook on.
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from timelab.git.config import HooksPath, get_config, hooks_path, set_config, un
 from timelab.git.program import version
 from timelab.git.repo import Repo
 from timelab.git.stubs import HOOKS, VERSION, forwarder, stub, stub_version
+from timelab.process import spawn_detached
 
 Mode = Literal["configured", "folder", "redirect", "own", "none"]
 
@@ -117,6 +119,17 @@ def uninstall(repo: Repo) -> list[str]:
         unset_config(repo, "timelab.command")
         (repo.timelab_dir / "hooks.json").unlink(missing_ok=True)
     return said
+
+
+def start_worker(repo: Repo) -> bool:
+    """Starts a worker that outlives us, as the hooks do; says whether there was a program to start."""
+    command = get_config(repo, "timelab.command")
+    if command is None or not _is_executable(Path(command)):
+        return False
+    # A worker runs what the user asked for, so it gets the user's environment, but none that git set for itself.
+    env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_") and name != "TIMELAB_HOOK"}
+    spawn_detached([command, "work"], cwd=repo.root or repo.common_dir, env=env)
+    return True
 
 
 # --- configured hooks (git 2.54) ---

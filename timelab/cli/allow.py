@@ -1,0 +1,199 @@
+"""`timelab allow`: let specs that came from others run here, after a look at them."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from timelab.cli.options import current_repo, json_option, repo_path
+
+if TYPE_CHECKING:
+    from timelab.git.repo import Repo
+    from timelab.names import Oid
+    from timelab.queue import Held
+
+_SHOWN_LINES = 400
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="COMMIT|PATH...")
+@click.option("--list", "list_only", is_flag=True, help="List what waits for consent.")
+@click.option("--show", "show_only", is_flag=True, help="Show what would be allowed, and allow nothing.")
+@json_option
+def command(names: tuple[str, ...], list_only: bool, show_only: bool, as_json: bool) -> int:
+    """Let a spec, or all that a commit brings, run here by itself.
+
+    A PATH allows the spec and every file that it names, as they are in the commit that waits (or in HEAD); a COMMIT
+    allows the files that it changes and the specs that it brings.
+    """
+    from timelab import queue
+    from timelab.cli import render
+    from timelab.trust import open_allow_list
+
+    repo = current_repo()
+    waiting = queue.held(repo)
+    if list_only or not names:
+        if not names and not list_only:
+            raise click.UsageError("say what to allow: a commit or a path (--list shows what waits)")
+        _print_held(waiting, as_json)
+        return 0
+    allowed = open_allow_list(repo)
+    asked = [_Asked.of(repo, name, waiting) for name in names]
+    if show_only:
+        for each in asked:
+            render.lines(_shown(repo, each))
+        render.talk(f"next: timelab allow {' '.join(map(render.plain, names))}")
+        return 0
+    pairs = sorted({pair for each in asked for pair in each.files if not allowed.is_allowed(*pair)})
+    allowed.allow_files(pairs)
+    queued = _release(repo, asked)
+    if as_json:
+        render.emit_json({"allowed": [{"path": path, "blob": blob} for path, blob in pairs], "queued": queued})
+        return 0
+    render.lines(f"allowed {render.plain(path)} ({render.short(blob)})" for path, blob in pairs)
+    for path in queued:
+        render.talk(f"timelab: queued {render.plain(path)}")
+    if not pairs and not queued:
+        render.talk("timelab: it was allowed before")
+    return 0
+
+
+class _Asked:
+    """Is what one name on the command line stands for: files to allow, and where its specs came from."""
+
+    def __init__(
+        self, commit: Oid, paths: Sequence[str], files: Sequence[tuple[str, str]], held: Sequence[Held]
+    ) -> None:
+        self.commit = commit
+        self.paths = tuple(paths)
+        self.files = tuple(files)
+        self.held = tuple(held)
+
+    @classmethod
+    def of(cls, repo: Repo, name: str, waiting: Sequence[Held]) -> _Asked:
+        """Reads a name as the path of a spec that waits, else of a file in HEAD, else as a commit."""
+        from timelab.git import history
+        from timelab.git.repo import resolve
+        from timelab.names import Oid
+
+        path = repo_path(repo, name)
+        held = [entry for entry in waiting if entry.spec_path == path]
+        head = history.head(repo)
+        if path is not None and held:
+            return cls._path(repo, Oid(held[-1].commit), path, held)
+        if path is not None and head is not None and history.blob_at(repo, head, path) is not None:
+            return cls._path(repo, head, path, [])
+        commit = resolve(repo, name)
+        return cls._commit(repo, commit, [entry for entry in waiting if entry.commit == commit])
+
+    @classmethod
+    def _path(cls, repo: Repo, commit: Oid, path: str, held: Sequence[Held]) -> _Asked:
+        from timelab.cli.services import services_for
+        from timelab.git import history
+        from timelab.pending import candidates
+
+        found = [c for c in candidates(repo, services_for(repo), [commit], whole_tree=True) if c.path == path]
+        if found:
+            return cls(commit, [path], found[0].files, held)
+        # No spec, but a file that one names: it is allowed as it is.
+        blob = history.blob_at(repo, commit, path)
+        return cls(commit, [], [(path, blob)] if blob is not None else [], held)
+
+    @classmethod
+    def _commit(cls, repo: Repo, commit: Oid, held: Sequence[Held]) -> _Asked:
+        from timelab.cli.services import services_for
+        from timelab.git import history
+        from timelab.pending import candidates
+
+        found = candidates(repo, services_for(repo), [commit])
+        files = {pair for candidate in found for pair in candidate.files}
+        for path in history.changed_paths(repo, commit):
+            blob = history.blob_at(repo, commit, path)
+            if blob is not None:
+                files.add((path, blob))
+        return cls(commit, [candidate.path for candidate in found], sorted(files), held)
+
+
+def _release(repo: Repo, asked: Iterable[_Asked]) -> list[str]:
+    """Queues what was held and what came unseen, starts a worker, and returns the paths of the specs."""
+    from timelab import queue
+    from timelab.git import hooks
+
+    queued: list[str] = []
+    for each in asked:
+        for entry in each.held:
+            queue.release(repo, entry)
+        if each.paths and not each.held:
+            queue.enqueue(repo, "allow", commit=_bringer(repo, each))
+        queued += [path for path in (*each.paths, *(entry.spec_path for entry in each.held)) if path not in queued]
+    if queued:
+        hooks.start_worker(repo)
+    return queued
+
+
+def _bringer(repo: Repo, asked: _Asked) -> Oid:
+    """Returns the newest commit that changed one of the files: the worker looks at what a commit brings."""
+    from timelab.names import Oid
+
+    paths = [f":(top,literal){path}" for path, _ in asked.files]
+    done = repo.git(["log", "-1", "--format=%H", "--no-show-signature", "--no-color", asked.commit, "--", *paths])
+    return Oid(done.stdout.decode("ascii").strip() or asked.commit)
+
+
+def _print_held(waiting: Sequence[Held], as_json: bool) -> None:
+    from timelab.cli import render
+
+    if as_json:
+        render.emit_json(list(waiting))
+        return
+    render.lines(
+        render.table(
+            [(render.short(held.commit), render.plain(held.spec_path), render.plain(held.reason)) for held in waiting]
+        )
+    )
+    if not waiting:
+        render.talk("timelab: nothing waits for consent")
+
+
+def _shown(repo: Repo, asked: _Asked) -> Iterable[str]:
+    """Returns the files as lines that cannot drive a terminal: what is new about them against the allowed version."""
+    from timelab.cli import render
+    from timelab.git import trees
+    from timelab.trust import open_allow_list
+
+    allowed = open_allow_list(repo)
+    for path, blob in asked.files:
+        if allowed.is_allowed(path, blob):
+            continue
+        new = trees.read_blob(repo, blob)
+        old_blob = next(iter(allowed.blobs_of(path)), None)
+        old = _read(repo, old_blob) if old_blob else b""
+        yield render.bold(f"{render.plain(path)} ({render.short(blob)}, {render.size(len(new))})")
+        if b"\0" in new:
+            yield "  binary"
+            continue
+        lines = list(
+            difflib.unified_diff(_lines(old), _lines(new), f"allowed {path}", f"new {path}", lineterm="")
+            if old
+            else (f"+{line}" for line in _lines(new))
+        )
+        yield from (f"  {render.plain(line)}" for line in lines[:_SHOWN_LINES])
+        if len(lines) > _SHOWN_LINES:
+            yield f"  and {len(lines) - _SHOWN_LINES} lines more: git cat-file -p {blob}"
+
+
+def _lines(data: bytes) -> list[str]:
+    return data.decode("utf-8", "replace").split("\n")
+
+
+def _read(repo: Repo, blob: str) -> bytes:
+    from timelab.errors import TimelabError
+    from timelab.git import trees
+
+    try:
+        return trees.read_blob(repo, blob)
+    except TimelabError:
+        return b""
