@@ -128,10 +128,10 @@ def _release(repo: Repo, asked: Iterable[_Asked]) -> list[str]:
             queue.release(repo, entry)
         if each.paths and not each.held:
             queue.enqueue(repo, "allow", commit=_bringer(repo, each))
-        queued += [path for path in (*each.paths, *(entry.spec_path for entry in each.held)) if path not in queued]
+        queued += [*each.paths, *(entry.spec_path for entry in each.held)]
     if queued:
         hooks.start_worker(repo)
-    return queued
+    return list(dict.fromkeys(queued))
 
 
 def _bringer(repo: Repo, asked: _Asked) -> Oid:
