@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from timelab.errors import Problem, SpecError
+from timelab.errors import DataError, Problem, SpecError
 
 _MAX_PATH_CHARS = 200
 
@@ -62,7 +62,8 @@ def check_spec(data: bytes, path: str, tree: Tree | None, *, given_by_hand: bool
         return ()
     try:
         named = named_files(spec, tree.paths)
-    except SpecError as error:
+    except DataError as error:
+        # Also a PathError: the repository may hold a file whose name no run can carry, and a glob may find it.
         return (_located(error, data, path),)
     problems = [
         _problem(
@@ -98,7 +99,7 @@ def _check_schema_file(path: str, tree: Tree) -> list[Problem]:
     ]
 
 
-def _located(error: SpecError, data: bytes, path: str) -> Problem:
+def _located(error: DataError, data: bytes, path: str) -> Problem:
     """Gives a complaint about a named file, which knows its pointer only, the place of that pointer."""
     from timelab.spec.source import parse
 

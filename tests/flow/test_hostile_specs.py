@@ -225,6 +225,17 @@ def test_a_spec_whose_name_holds_a_newline_is_refused(repo: Path, git: Git) -> N
         assert result.stdout.startswith("specs/a\\nb\\x1b[31m.yaml: the spec's path holds a control character")
 
 
+def test_a_glob_that_finds_a_hostile_name_is_refused(repo: Path, git: Git) -> None:
+    (repo / "specs").mkdir()
+    (repo / "data").mkdir()
+    (repo / "data/a\x1b[31m\nb").write_text("x")
+    (repo / "specs/a.json").write_text(json.dumps({**COMMAND, "inputs": ["data/*"]}))
+    git("add", "-A", cwd=repo)
+    for args in ((), ("--staged",)):
+        result = check(repo, *args)
+        assert (result.exit_code, len(result.stdout.splitlines())) == (65, 1)
+
+
 def test_a_hostile_glob_takes_no_time(repo: Path, git: Git) -> None:
     """Would take years with a matcher that tries again."""
     (repo / "specs").mkdir()
