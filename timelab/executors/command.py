@@ -19,7 +19,7 @@ STDOUT, STDERR = "logs/stdout.txt", "logs/stderr.txt"
 _SYSTEM_PATH = ("/usr/local/bin", "/usr/bin", "/bin")
 _OVERFLOWS: dict[Overflow, tuple[str, str]] = {
     "output": ("output-limit", "its output reached the limit of {limits.output_bytes} bytes; none of it is kept"),
-    "files": ("output-limit", "it made more than {limits.files} files; none of them is kept"),
+    "files": ("output-limit", "it made more than {limits.max_files} files; none of them is kept"),
     "tmp": ("tmp-limit", "its temporary files reached the limit of {limits.tmp_bytes} bytes"),
     "memory": ("memory-limit", "it took more than {limits.memory_bytes} bytes of memory"),
     "cpu": ("cpu-limit", "it took more than {limits.cpu_s} s of CPU time"),

@@ -32,8 +32,8 @@ def make_argv(
     argv += ["--cap-add", "ALL"] if as_root else ["--unshare-user", "--uid", str(LAB_ID), "--gid", str(LAB_ID)]
     argv += ["--dev", "/dev", "--proc", "/proc"]
     # Left to itself bubblewrap makes parent folders that only its own user may enter.
-    targets = [target for _, target in [*view["binds"], *view["links"], *view["files"]]]
-    targets += [target for target, _, _ in view["rooms"]]
+    targets = [target for _, target in [*view["binds"], *view["links"]]]
+    targets += [target for target, _ in view["files"]] + [target for target, _, _ in view["rooms"]]
     for parent in sorted({str(folder) for target in targets for folder in Path(target).parents}):
         if parent not in ("/", "/dev") and not any(_is_below(parent, bound) for _, bound in view["binds"]):
             argv += ["--perms", "0755", "--dir", parent]

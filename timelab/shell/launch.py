@@ -7,7 +7,6 @@ import marshal
 import os
 import selectors
 import shutil
-import signal
 import stat
 import subprocess
 import sys
@@ -56,7 +55,7 @@ def launch(task: Task, backend: str, python: Path) -> Outcome:
 
     Raises:
         SetupFailed: the walls could not be built; nothing has run, and `task.output` is empty.
-        KeyboardInterrupt: passed on, after every process of the task has ended.
+        KeyboardInterrupt: passed on, after the task was killed.
     """
     backend = str.__str__(backend)  # marshal carries no subclass of str, such as an enum
     task_uid = identity.choose_task_uid()
@@ -103,7 +102,7 @@ def _run(task: Task, place: Place, stack: ExitStack) -> Outcome:
     receiver = Receiver(task.output)
     stack.callback(receiver.close)
     reports, report_fd = os.pipe()
-    config_fd = _in_memory(marshal.dumps(dict(config)))
+    config_fd = _in_memory(marshal.dumps(dict(config), 4))
     data_fds = [_in_memory(text.encode()) for _, text in config["view"]["files"]] if _is_bubblewrap(place) else []
     given = (config_fd, report_fd, *data_fds)
     try:
@@ -119,7 +118,7 @@ def _run(task: Task, place: Place, stack: ExitStack) -> Outcome:
     try:
         _pump(child, reports, logs, receiver, began + task.timeout_s + _BACKSTOP_S)
     finally:
-        _end(child, place)
+        _end(child, polite=place.backend in ("landlock", "none") and receiver.result is None)
         os.close(reports)
     for log in logs:
         log.close()
@@ -161,7 +160,7 @@ def _make_config(task: Task, place: Place) -> inside.Config:
             "memory_bytes": limits.memory_bytes,
             "output_bytes": limits.output_bytes,
             "tmp_bytes": limits.tmp_bytes,
-            "files": limits.files,
+            "files": limits.max_files,
             "processes": limits.processes + (base if place.task_uid < 0 else 0),
             "room_bytes": max(limits.output_bytes, limits.tmp_bytes) + (0 if is_folder else 16_384),
         },
@@ -244,19 +243,18 @@ def _read(fd: int) -> bytes | None:
         return None
 
 
-def _end(child: subprocess.Popen[bytes], place: Place) -> None:
-    """Makes sure that nothing of the task is left, and collects the child."""
-    if child.poll() is None and place.backend in ("landlock", "none"):
-        # It must first end what it started; where there is a process namespace its own end does that.
+def _end(child: subprocess.Popen[bytes], *, polite: bool) -> None:
+    """Makes sure that nothing of the task is left, and collects the child.
+
+    A process namespace ends with its first process. Without one (`polite`), the process inside is asked to end what it
+    started before it goes, unless it has reported and so has done that.
+    """
+    if polite and child.poll() is None:
         child.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             child.wait(_BACKSTOP_S)
-    elif child.poll() is None:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            child.wait(0.0 if sys.exc_info()[0] else 1.0)
-    if child.poll() is None:
-        child.send_signal(signal.SIGKILL)
-        child.wait()
+    child.kill()
+    child.wait()
     for stream in (child.stdout, child.stderr):
         if stream is not None:
             stream.close()

@@ -32,7 +32,7 @@ class Log:
 
     def close(self) -> None:
         """Ends the file, with a line that says so if it was cut."""
-        if self.is_cut:
+        if self.is_cut and not self._stream.closed:
             self._stream.write(f"\n[timelab: cut after {self._max} bytes]\n".encode())
         self._stream.close()
 

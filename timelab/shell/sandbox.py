@@ -49,7 +49,7 @@ def run_task(
 
     Raises:
         SandboxError: nothing here can enforce the walls. The task has not run.
-        KeyboardInterrupt: passed on after every process of the task has ended.
+        KeyboardInterrupt: passed on after the task was killed.
     """
     python = python or default_python()
     reasons = []

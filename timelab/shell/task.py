@@ -16,7 +16,7 @@ class Limits:
 
     `cpu_s` and `memory_bytes` bind each process by rlimit (CPU, DATA); `memory_bytes` is also held over all processes
     together by a look every quarter of a second. `output_bytes` is the size of `/lab/output`, `tmp_bytes` that of
-    `/lab/tmp` and `/dev/shm`; `files` bounds the entries of each; `log_bytes` bounds stdout and stderr, each.
+    `/lab/tmp` and `/dev/shm`; `max_files` bounds the entries of each; `log_bytes` bounds stdout and stderr, each.
     """
 
     cpu_s: int = 86_400
@@ -24,7 +24,7 @@ class Limits:
     output_bytes: int = 1 << 30
     processes: int = 512
     tmp_bytes: int = 1 << 30
-    files: int = 20_000
+    max_files: int = 20_000
     log_bytes: int = 8 << 20
 
 

@@ -169,8 +169,8 @@ def _build(home: Path, project: bytes, lock: bytes) -> dict[str, Any]:
         raise _explain(done)
     base = Path(os.path.realpath(venv / "bin/python"))
     # Without this every run would compile what it imports, since it cannot write here. -S keeps `.pth` files out.
-    compile_all = ["-I", "-S", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", venv / "lib"]
-    run([base, *compile_all], cwd=home, env=base_env(), timeout_s=_BUILD_TIMEOUT_S)
+    compile_all = ("-I", "-S", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash")
+    run((base, *compile_all, venv / "lib"), cwd=home, env=base_env(), timeout_s=_BUILD_TIMEOUT_S)
     _open_modes(home)
     tools = measure_tools([venv / "bin"], {}, (venv, base.parent.parent))
     facts = {

@@ -51,9 +51,9 @@ def make_view(task: Task, extra: Iterable[Path] = ()) -> inside.View:
     binds += _own_paths([*task.read_only, *extra], [target for _, target in binds])
     binds.append((str(task.input), INPUT))
     rooms = [
-        (OUTPUT, task.limits.output_bytes + _SLACK_BYTES, task.limits.files + 2),
-        (TMP, task.limits.tmp_bytes + _SLACK_BYTES, task.limits.files + 2),
-        ("/dev/shm", task.limits.tmp_bytes, task.limits.files + 2),
+        (OUTPUT, task.limits.output_bytes + _SLACK_BYTES, task.limits.max_files + 2),
+        (TMP, task.limits.tmp_bytes + _SLACK_BYTES, task.limits.max_files + 2),
+        ("/dev/shm", task.limits.tmp_bytes, task.limits.max_files + 2),
     ]
     if task.source is not None:
         binds.append((str(task.source), SOURCE))
@@ -79,9 +79,8 @@ def _etc_paths() -> Iterator[str]:
     for name in _ETC:
         if Path("/etc", name).exists():
             yield f"/etc/{name}"
-    for path in sorted(Path("/etc").iterdir()):
-        if path.name.startswith(_ETC_FAMILIES) and path.is_dir():
-            yield str(path)
+    with os.scandir("/etc") as entries:
+        yield from sorted(entry.path for entry in entries if entry.name.startswith(_ETC_FAMILIES) and entry.is_dir())
 
 
 def _own_paths(folders: Iterable[Path], shown: list[str]) -> Iterator[tuple[str, str]]:

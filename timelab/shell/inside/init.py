@@ -25,6 +25,7 @@ _LOOK_S = 0.25
 def main(config_fd: int, report_fd: int) -> None:
     """Runs the task that the configuration describes and reports over `report_fd`; does not return."""
     os.set_inheritable(report_fd, False)
+    os.umask(0o022)  # the user's own would shut the new root's folders to the task
     with open(config_fd, "rb") as stream:
         config: Config = marshal.load(stream)  # from our own parent; json would cost a fifth of the time budget
     try:
@@ -36,6 +37,8 @@ def main(config_fd: int, report_fd: int) -> None:
             _own_rooms(config)
         else:
             kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
+        # Not every wall gives us more rights than the task: it must not attach to us and take the report over.
+        kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
         frames.send(report_fd, frames.BEGUN)
         _supervise(config, report_fd)
     except OSError as error:
