@@ -89,7 +89,8 @@ def _set_notes(repo: Repo, memory: _Memory) -> list[str]:
     memory.put(repo, "core.notesRef", NOTES)
     if get_config(repo, "notes.displayRef") is None:
         # With core.notesRef elsewhere, `git log` would no longer show notes that are written later in git's own place.
-        memory.put(repo, "notes.displayRef", "refs/notes/commits")
+        # As a glob of that one name: git warns of a plain name that nobody has written notes to yet.
+        memory.put(repo, "notes.displayRef", "refs/notes/commit[s]")
     return [asked]
 
 

@@ -49,13 +49,23 @@ def test_init_sets_what_the_hooks_and_plain_git_need(repo: Path, git: Git) -> No
     """D8, T3: `git notes show` finds our notes, and the hooks find us."""
     timelab("init", cwd=repo)
     assert git("config", "core.notesRef", cwd=repo) == "refs/notes/timelab"
-    assert git("config", "notes.displayRef", cwd=repo) == "refs/notes/commits"
     assert git("config", "timelab.since", cwd=repo) == git("rev-parse", "HEAD", cwd=repo)
     program = Path(git("config", "timelab.command", cwd=repo))
     assert program.is_absolute()
     assert os.access(program, os.X_OK)
     assert "/latest" in (repo / ".git/info/exclude").read_text().splitlines()
     assert git("status", "--porcelain", cwd=repo) == "?? env/"
+
+
+def test_git_log_shows_both_kinds_of_notes_and_warns_of_none(repo: Path, git: Git) -> None:
+    timelab("init", cwd=repo)
+    argv = ["git", "log", "--format=%N", "-1"]
+    assert subprocess.run(argv, cwd=repo, capture_output=True, check=True).stderr == b""
+    git("notes", "--ref=timelab", "add", "-m", "ours", "HEAD", cwd=repo)
+    shown = subprocess.run(["git", "notes", "show"], cwd=repo, capture_output=True, check=True)
+    assert (shown.stdout, shown.stderr) == (b"ours\n", b"")
+    git("notes", "--ref=commits", "add", "-m", "theirs", "HEAD", cwd=repo)
+    assert git(*argv[1:], cwd=repo).split() == ["ours", "theirs"]
 
 
 def test_a_second_init_changes_nothing(repo: Path) -> None:
