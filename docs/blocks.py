@@ -175,6 +175,4 @@ def page_env(home: Path, base: Mapping[str, str]) -> dict[str, str]:
         "TZ": "UTC",
         "TERM": "dumb",
         "COLUMNS": "110",
-        # Pages start with `./lab …` in a checkout; here the checkout is this one, set up already.
-        "TIMELAB_CHECKOUT": str(ROOT),
     }
