@@ -142,7 +142,10 @@ def _write_pin(repo: Repo, memory: _Memory) -> list[str]:
         target.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(target, data)
         memory.wrote(path, data)
-    return [f"shell: wrote a starter pin to {_PIN}; commit it, and runs are pinned: git add {_PIN}"]
+    # Many a .gitignore has `env/`, for virtual environments.
+    ignored = repo.git(["check-ignore", "-q", "--", f"{_PIN}/uv.lock"], check=False).code == 0
+    add = f"git add {'-f ' if ignored else ''}{_PIN}"
+    return [f"shell: wrote a starter pin to {_PIN}; commit it, and runs are pinned: {add}"]
 
 
 def history_paths(repo: Repo, commit: str) -> list[str]:

@@ -159,6 +159,13 @@ def test_a_repository_with_pins_gets_no_other(repo: Path, git: Git) -> None:
     assert not (repo / "env").exists()
 
 
+def test_an_ignored_pin_is_added_all_the_same(repo: Path, git: Git) -> None:
+    (repo / ".gitignore").write_text("env/\n")
+    next_command = timelab("init", cwd=repo).stderr
+    assert next_command.startswith("next: git add -f env/default && ")
+    git("add", "-f", "env/default", cwd=repo)
+
+
 def test_a_folder_without_git_is_told_how_to_begin(tmp_path: Path) -> None:
     done = timelab("init", cwd=tmp_path)
     assert done.exit_code == 64

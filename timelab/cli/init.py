@@ -31,10 +31,11 @@ def command(undo: bool) -> int:
     patterns = settings_of(repo).spec_patterns
     said = setup.set_up(repo, program(), patterns=patterns, environ=os.environ)
     render.lines(render.plain(line) for line in said)
+    pin = next((line.rpartition(": ")[2] for line in said if line.startswith("shell: wrote")), None)
     if repo.root is None:
         render.talk("next: timelab log")
-    elif any(line.startswith("shell: wrote") for line in said):
-        render.talk('next: git add env/default && git commit -m "pin the shell", then write a spec and commit it')
+    elif pin is not None:
+        render.talk(f'next: {pin} && git commit -m "pin the shell", then write a spec and commit it')
     else:
         render.talk("next: write a spec to specs/NAME.yaml and commit it")
     return 0
