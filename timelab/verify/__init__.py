@@ -24,7 +24,7 @@ from timelab.store.layout import RUN_FILE
 from timelab.verify.commits import Commits
 from timelab.verify.entries import REFETCH, Entry, EntryReader
 from timelab.verify.folders import FolderChecker, run_folders
-from timelab.verify.ledger import CHAIN, FOLDER, SCHEMA, TRUNCATED, Ledger
+from timelab.verify.ledger import CHAIN, FOLDER, LOCK, SCHEMA, TRUNCATED, Ledger
 from timelab.verify.notes import NoteChecker, read_notes
 from timelab.verify.records import Record, RecordChecker
 from timelab.views import VerifyReport
@@ -73,7 +73,14 @@ def verify(
     entries = EntryReader(raw, ledger)
     whole = range_or_runs is None
     listed = _every_entry(entries, snapshot.tips) if range_or_runs is None else _named(repo, entries, range_or_runs)
-    found = _check_entries(listed, RecordChecker(Commits(raw), ledger), ledger, progress)
+    checker = RecordChecker(Commits(raw), ledger)
+    found = _check_entries(listed, checker, ledger, progress)
+    if checker.unpinned:
+        count = len(checker.unpinned)
+        runs = "1 run" if count == 1 else f"{count} runs"
+        what = f"{runs} in the unpinned shell `host`: a replay may meet other programs"
+        run_id = checker.unpinned[0] if count == 1 else None
+        ledger.warn(LOCK, run_id, "run.json shell.kind", what, "pin a shell: env/default/uv.lock")
     known = _known(found.records, ledger)
     expected = _expected(found, known)
     if not whole:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import Any
 
 from timelab.canonical import sha256_bytes
 from timelab.git import trees
 from timelab.git.raw import RawObjects
+from timelab.manifest import flake_metadata
 from timelab.names import Oid, Sha256
 
 _KEPT_TREES = 2_000
@@ -20,6 +22,7 @@ class Commits:
         self._roots: dict[str, Oid] = {}
         self._trees: OrderedDict[str, dict[bytes, trees.TreeEntry]] = OrderedDict()
         self._digests: dict[str, Sha256] = {}
+        self._flakes: dict[str, tuple[Sha256, dict[str, Any] | None]] = {}
         self._locks: dict[tuple[str, str], frozenset[str]] = {}
 
     def tree(self, commit: Oid) -> Oid:
@@ -46,10 +49,15 @@ class Commits:
             self._digests[oid] = sha256_bytes(self._raw.blob(oid))
         return self._digests[oid]
 
-    def file(self, commit: Oid, path: str) -> bytes | None:
-        """Returns the bytes of a file, or None where none stands."""
-        oid = self.blob_oid(commit, path)
-        return None if oid is None else self._raw.blob(oid)
+    def flake_lock(self, commit: Oid) -> tuple[Sha256 | None, dict[str, Any] | None]:
+        """Returns the digest of the commit's flake.lock and what it pins, both None where there is none."""
+        oid = self.blob_oid(commit, "flake.lock")
+        if oid is None:
+            return None, None
+        if oid not in self._flakes:
+            data = self._raw.blob(oid)
+            self._flakes[oid] = (sha256_bytes(data), flake_metadata(data))
+        return self._flakes[oid]
 
     def uv_locks(self, commit: Oid, likely: str, wanted: str | None) -> frozenset[str]:
         """Returns the digests of the commit's uv.lock files; looks at the likely place first, then everywhere."""

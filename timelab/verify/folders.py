@@ -12,7 +12,7 @@ from timelab.errors import DataError
 from timelab.git.raw import RawObjects
 from timelab.store.layout import RUN_FILE, RUN_FOLDER
 from timelab.verify.entries import FileFacts
-from timelab.verify.ledger import FOLDER, Ledger
+from timelab.verify.ledger import FOLDER, Ledger, span
 from timelab.verify.notes import difference_range
 from timelab.verify.records import Record
 
@@ -69,7 +69,7 @@ class FolderChecker:
             start, end = 0, len(data)
         sizes = "" if len(data) == facts.size_bytes else f": it has {len(data)} bytes, not {facts.size_bytes}"
         self._ledger.wrong(
-            FOLDER, record.run_id, f"{place} byte {start}..{end}", "differs from the chain" + sizes, REPAIR
+            FOLDER, record.run_id, f"{place} {span(start, end)}", "differs from the chain" + sizes, REPAIR
         )
 
 

@@ -84,6 +84,11 @@ class Ledger:
         return tuple(rows)
 
 
+def span(start: int, end: int) -> str:
+    """Returns how people are told of bytes: `byte 17`, `byte 17..40` (the end is not part of it)."""
+    return f"byte {start}" if end == start + 1 else f"byte {start}..{end}"
+
+
 def _result(count: _Count) -> Literal["passed", "wrong", "unknown", "absent", "skipped"]:
     if count.wrong:
         return "wrong"

@@ -13,7 +13,7 @@ from timelab.git.chain import RUNS
 from timelab.git.notes import NOTES, is_run_line, join_lines, line_key
 from timelab.git.raw import RawObjects
 from timelab.names import Oid
-from timelab.verify.ledger import NOTE, TRUNCATED, Ledger
+from timelab.verify.ledger import NOTE, TRUNCATED, Ledger, span
 from timelab.verify.records import Record
 
 _HEX = re.compile(rb"[0-9a-f]+\Z")
@@ -128,7 +128,7 @@ class NoteChecker:
         best = max(strange, key=lambda item: _likeness(item[1], line), default=None)
         if best is not None and _likeness(best[1], line) >= _ALIKE_BYTES:
             start, end = difference_range(best[1], line)
-            place = f"note on {target[:12]} byte {best[0] + start}..{best[0] + end}"
+            place = f"note on {target[:12]} {span(best[0] + start, best[0] + end)}"
             self._ledger.wrong(NOTE, record.run_id, place, "differs from the chain's run.json", REINDEX)
             yield best[0]
         elif record.run_id in self._announced:
@@ -142,7 +142,7 @@ class NoteChecker:
 
     def _stray(self, target: str, at: int, line: bytes, known: Mapping[str, Record]) -> None:
         run_id = line_key(line)[1]
-        place = f"note on {target[:12]} byte {at}..{at + len(line)}"
+        place = f"note on {target[:12]} {span(at, at + len(line))}"
         if run_id in known:
             self._ledger.wrong(NOTE, run_id, place, "is no line that the chains put here", REINDEX)
         else:

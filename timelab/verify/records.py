@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache
-from typing import Any
 
-from timelab.canonical import sha256_bytes, sha256_named
+from timelab.canonical import sha256_named
 from timelab.diff.causes import spec_name
 from timelab.errors import DataError, SecretFound
 from timelab.git.raw import Missing
-from timelab.manifest import Manifest, flake_metadata, folder_of, read_manifest, recomputed_run_id, recomputed_run_key
+from timelab.manifest import Manifest, folder_of, read_manifest, recomputed_run_id, recomputed_run_key
 from timelab.names import Oid, RunId
 from timelab.store.layout import RUN_FILE
 from timelab.verify.commits import Commits
 from timelab.verify.entries import Entry
-from timelab.verify.ledger import ARTIFACTS, IDS, INPUTS, LOCK, SCHEMA, SPEC, Ledger
+from timelab.verify.fits import run_schema
+from timelab.verify.ledger import ARTIFACTS, IDS, INPUTS, LOCK, SCHEMA, SPEC, Ledger, span
 
 _EDITED = "the record was changed after it was made: fetch it again (timelab sync), or trust it no more"
 _INPUT = "input/files/"
@@ -39,31 +37,14 @@ class Record:
         return self.entry.data.removesuffix(b"\n")
 
 
-@cache
-def validator() -> Callable[[Any], str | None]:
-    """Returns a function that says what in a parsed run.json is against the schema, or None."""
-    from jsonschema import Draft202012Validator
-
-    from timelab.schemas import schema
-
-    checked = Draft202012Validator(schema("run"))
-
-    def first_fault(value: Any) -> str | None:
-        fault = next(checked.iter_errors(value), None)
-        if fault is None:
-            return None
-        pointer = "/" + "/".join(str(part) for part in fault.absolute_path)
-        return f"{pointer}: {ascii(fault.message)[1:-1][:160]}"
-
-    return first_fault
-
-
 class RecordChecker:
     """Takes one run entry after the other through steps 2 to 7."""
 
     def __init__(self, commits: Commits, ledger: Ledger) -> None:
         self._commits = commits
         self._ledger = ledger
+        self.unpinned: list[RunId] = []
+        """Runs in the shell `host`, which pins nothing."""
 
     def check(self, entry: Entry) -> Record | None:
         """Returns what the later steps need; None when run.json cannot be read as one."""
@@ -87,7 +68,7 @@ class RecordChecker:
             at = getattr(error, "pos", getattr(error, "start", 0))
             self._ledger.wrong(SCHEMA, None, f"{place} byte {at}", "is not JSON", _EDITED)
             return None
-        fault = validator()(value)
+        fault = run_schema().fault(value)
         if fault is not None:
             self._ledger.wrong(SCHEMA, None, place, f"does not fit the schema: {fault}", _EDITED)
         try:
@@ -184,20 +165,18 @@ class RecordChecker:
         self._ledger.checked(LOCK)
         commit, run_id, shell = manifest.git_sha, manifest.run_id, manifest.shell
         if shell.kind == "host":
-            what = "ran in the unpinned shell `host`: a replay may meet other programs"
-            self._ledger.warn(LOCK, run_id, f"{entry.place} run.json", what, "pin a shell: env/default/uv.lock")
+            self.unpinned.append(run_id)
         if commit is None:
             self._ledger.unknown(LOCK)
             return
         try:
-            lock = self._commits.file(commit, "flake.lock")
-            digest = sha256_bytes(lock) if lock is not None else None
+            digest, metadata = self._commits.flake_lock(commit)
             place = f"commit {commit[:12]} flake.lock"
             if not manifest.dirty and digest != manifest.flake_lock_sha256:
                 told = (manifest.flake_lock_sha256 or "none")[:12]
                 what = f"has sha256 {(digest or 'none')[:12]}, the record says {told}"
                 self._ledger.wrong(LOCK, run_id, place, what, _EDITED)
-            elif not manifest.dirty and flake_metadata(lock) != manifest.flake_metadata:
+            elif not manifest.dirty and metadata != manifest.flake_metadata:
                 self._ledger.wrong(LOCK, run_id, place, "pins something else than flake_metadata says", _EDITED)
             if shell.kind == "uv" and not self._has_lock(commit, manifest):
                 if manifest.dirty:
@@ -228,7 +207,7 @@ class RecordChecker:
                     self._ledger.wrong(ARTIFACTS, run_id, f"{entry.place} {path}", "is missing", _EDITED)
             elif (kept.sha256, kept.size_bytes) != (item.sha256, item.size_bytes):
                 what = (
-                    f"byte 0..{kept.size_bytes}: sha256 {kept.sha256[:12]}, {kept.size_bytes} bytes; "
+                    f"{span(0, kept.size_bytes)}: sha256 {kept.sha256[:12]}, {kept.size_bytes} bytes; "
                     f"run.json says {item.sha256[:12]}, {item.size_bytes} bytes"
                 )
                 self._ledger.wrong(ARTIFACTS, run_id, f"{entry.place} {path}", what, _EDITED)
