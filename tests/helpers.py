@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from timelab.canonical import make_run_id, sha256_bytes, sha256_json, sha256_named
 from timelab.clock import parse_timestamp, timestamp
+from timelab.git.chain import writer_id
+from timelab.git.notes import read_note, targets
+from timelab.git.repo import Repo, discover
 from timelab.manifest import (
     Artifact,
     Determinism,
@@ -27,6 +32,9 @@ from timelab.manifest import (
     make_run_key,
 )
 from timelab.names import Oid, RepoPath, RunName, WriterId
+from timelab.store.index import open_index
+from timelab.store.reader import StoredRun
+from timelab.store.writer import commit
 
 START = datetime(2026, 11, 20, 10, 23, 0, 123456, tzinfo=UTC)
 SOME_OID = Oid("1" * 40)
@@ -36,7 +44,9 @@ FINGERPRINT = sha256_bytes(b"fingerprint")
 def make_files(number: int = 0, *, spec: bytes | None = None) -> dict[str, bytes]:
     """Returns the files of a run folder, without run.json."""
     return {
-        "input/spec.yaml": spec if spec is not None else f"timelab: 1\nkind: command\nargv: [echo, '{number}']\n".encode(),
+        "input/spec.yaml": spec
+        if spec is not None
+        else f"timelab: 1\nkind: command\nargv: [echo, '{number}']\n".encode(),
         "logs/stdout.txt": f"run {number}\n".encode(),
         "output/answer.json": json.dumps({"answer": number}).encode(),
     }
@@ -145,3 +155,86 @@ def start_of(manifest: Manifest) -> datetime:
     """Returns when the run started."""
     return parse_timestamp(manifest.timestamp_start)
 
+
+@dataclass(frozen=True)
+class Lab:
+    """Is a repository with a committed spec, and what its runs are made from."""
+
+    repo: Repo
+    git_sha: Oid
+    spec_blob: Oid
+    spec_path: str = "specs/echo.yaml"
+
+    @property
+    def root(self) -> Path:
+        """Returns the work tree."""
+        assert self.repo.root is not None
+        return self.repo.root
+
+    def make(self, number: int, **changes: Any) -> tuple[Manifest, dict[str, bytes]]:
+        """Returns the manifest and the files of the run that starts `number` seconds after START."""
+        files = changes.pop("files", None) or make_files(number)
+        fields = {
+            "git_sha": self.git_sha,
+            "spec_blob": self.spec_blob,
+            "spec_path": self.spec_path,
+            "start": START + timedelta(seconds=number),
+            "writer": writer_id(self.repo),
+        }
+        return make_manifest(files=files, **{**fields, **changes}), files
+
+    def stage(self, number: int, **changes: Any) -> tuple[Manifest, Path]:
+        """Returns a manifest and its filled staging folder."""
+        manifest, files = self.make(number, **changes)
+        return manifest, fill(self.repo.timelab_dir / "staging" / manifest.run_id, files)
+
+    def record(self, number: int, **changes: Any) -> StoredRun:
+        """Records a run."""
+        return commit(self.repo, *self.stage(number, **changes))
+
+    def git(self, *args: str, check: bool = True) -> str:
+        """Runs git in the repository and returns its output without the last newline."""
+        done = subprocess.run(["git", *args], cwd=self.repo.root or self.repo.git_dir, capture_output=True, check=check)
+        return done.stdout.decode("utf-8", "surrogateescape").removesuffix("\n")
+
+    def commit_file(self, path: str, data: str = "x\n") -> Oid:
+        """Commits a file and returns the commit."""
+        fill(self.root, {path: data.encode()})
+        self.git("add", "-f", "--", path)
+        self.git("commit", "-q", "-m", f"add {path}")
+        return Oid(self.git("rev-parse", "HEAD"))
+
+
+def make_lab(root: Path) -> Lab:
+    """Commits a spec in the repository at `root`, which has one commit, and returns the lab."""
+    fill(root, {"specs/echo.yaml": b"timelab: 1\nkind: command\nargv: [echo, '0']\n"})
+    for args in (["add", "-A"], ["commit", "-q", "-m", "a spec"]):
+        subprocess.run(["git", *args], cwd=root, check=True)
+    repo = discover(root)
+    blob = subprocess.run(
+        ["git", "rev-parse", "HEAD", "HEAD:specs/echo.yaml"], cwd=root, capture_output=True, check=True
+    )
+    sha, spec = blob.stdout.decode().split()
+    return Lab(repo, Oid(sha), Oid(spec))
+
+
+def projections(lab: Lab) -> dict[str, object]:
+    """Returns everything that is derived from the chains, in a form that compares."""
+    derived = {
+        path.relative_to(lab.root).as_posix(): path.read_bytes()
+        for pattern in ("*/*/*/runs.csv", "*/*/*/README.md")
+        for path in lab.root.glob(pattern)
+    }
+    latest = lab.root / "latest"
+    with open_index(lab.repo) as index:
+        rows = [asdict(row) for row in index.select()]
+        carries = sorted(asdict(row).items() for row in index.carries())
+        others = {kind: index.entries(kind) for kind in ("run", "carry", "tombstone", "broken")}
+    return {
+        "files": derived,
+        "latest": str(latest.readlink()) if latest.is_symlink() else None,
+        "rows": rows,
+        "carries": carries,
+        "entries": others,
+        "notes": {target: read_note(lab.repo, target) for target in targets(lab.repo)},
+    }

@@ -44,12 +44,21 @@ def _read_index(repo: Repo) -> Any:
     held = _cache.get(str(path))
     if held is None or held[0] != stamp:
         try:
-            held = (stamp, pygit2.Index(str(path)))
+            held = (stamp, _open_index(repo))
         except (pygit2.GitError, OSError):
             held = (stamp, None)
         _cache.clear()
         _cache[str(path)] = held
     return held[1]
+
+
+def _open_index(repo: Repo) -> Any:
+    # By way of a repository handle: a `pygit2.Index` that cannot be read complains once more when it is collected.
+    import pygit2
+    from pygit2.enums import RepositoryOpenFlag
+
+    repo.pygit2()
+    return pygit2.Repository(str(repo.git_dir), RepositoryOpenFlag.NO_SEARCH).index
 
 
 def _ls_files(repo: Repo, paths: list[str]) -> set[str]:

@@ -29,7 +29,7 @@ def noted_runs(repo: Repo, commit: Oid) -> list[RunId]:
 
 def redo_carry(repo: Repo, index: Index, intent: Intent, reached: Reached) -> None:
     """Carries the records noted on one commit to another; what is carried already is not carried twice."""
-    index.refresh(repo)
+    index.refresh()
     old, new = Oid(intent.old or ""), Oid(intent.new or "")
     rows = [row for run_id in noted_runs(repo, old) if (row := index.get(run_id)) is not None]
     done = {carry.run_id for carry in index.carries(target=new)}
@@ -47,7 +47,7 @@ def redo_carry(repo: Repo, index: Index, intent: Intent, reached: Reached) -> No
     if rows:
         chain.keep(repo, new)
         reached("keep")
-    index.refresh(repo)
+    index.refresh()
     reached("index")
 
 
@@ -90,7 +90,9 @@ def redo_forget(repo: Repo, index: Index, intent: Intent, reached: Reached) -> N
     carried = [(Oid(target), run_json) for target in intent.targets]
     notes.remove_lines(repo, [*note_lines(run.row, run_json), *carried])
     reached("notes")
-    index.refresh(repo)
+    _shorten_notes(repo, parse_timestamp(intent.when or ""))
+    reached("notes history")
+    index.refresh()
     _let_go(repo, index, [run.row.git_sha, *intent.targets])
     reached("index")
     work, path = work_of(repo, intent), run.row.artifacts_path
@@ -121,6 +123,19 @@ def _rewrite(repo: Repo, ref: str, entry: chain.Entry, intent: Intent) -> None:
     message = f"forget: {(intent.run_id or '')[:12]}"
     data = chain.commit_bytes(tree, [parent] if parent else [], person, message)
     refs.swap_ref(repo, ref, trees.write_object(repo, trees.COMMIT, data), tip)
+
+
+def _shorten_notes(repo: Repo, when: datetime) -> None:
+    """Puts the notes right after what remotes have of them, so that the forgotten line is not pushed as history."""
+    tip = refs.read_ref(repo, notes.NOTES)
+    if tip is None:
+        return
+    known = refs.list_refs(repo, f"{chain.REMOTES}*/notes*").values()
+    parents = sorted({oid for oid in known if is_ancestor(repo, oid, tip)})
+    found = commit_info(repo, tip)
+    if list(found.parents) != parents:
+        data = chain.commit_bytes(found.tree, parents, chain.signature(repo, when), "notes: forget a run")
+        refs.swap_ref(repo, notes.NOTES, trees.write_object(repo, trees.COMMIT, data), tip)
 
 
 def _is_carry_of(repo: Repo, entry: chain.Entry, run_id: str | None) -> bool:

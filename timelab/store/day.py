@@ -6,7 +6,6 @@ import logging
 import os
 import re
 import secrets
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -96,7 +95,10 @@ def point_latest(index: Index, root: Path, *, room: Path) -> None:
         return
     if current is not None and not RUN_FOLDER.fullmatch(current):
         return
-    target = next((name for name in islice(index.folders(), _LOOKED_AT) if _is_folder(root / name)), None)
+    target = next((name for name in index.newest_folders(1) if _is_folder(root / name)), None)
+    if target is None:
+        # Runs that came from other clones have no folder here.
+        target = next((name for name in index.newest_folders(_LOOKED_AT) if _is_folder(root / name)), None)
     if target is None:
         if current is not None and not _is_folder(root / current):
             path.unlink()

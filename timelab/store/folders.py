@@ -70,11 +70,16 @@ def place(root: Path, relative: str, *, staging: Path | None, export: Callable[[
 
 @contextmanager
 def _beside(target: Path) -> Iterator[Path]:
-    """Lends a folder beside `target` that takes its name at the end; what a crash left there before is removed."""
-    for old in target.parent.glob(f".{target.name}.*{_TEMPORARY}"):
-        shutil.rmtree(old, ignore_errors=True)
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}{_TEMPORARY}")
-    temporary.mkdir()
+    """Lends a folder beside `target` that takes its name at the end; what a crash left there before is removed.
+
+    Its name is always the same, which the store lock allows.
+    """
+    temporary = target.with_name(f".{target.name}{_TEMPORARY}")
+    try:
+        temporary.mkdir()
+    except FileExistsError:
+        shutil.rmtree(temporary)
+        temporary.mkdir()
     try:
         yield temporary
         temporary.rename(target)

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
-from timelab.atomic import file_lock
 from timelab.errors import GitError, StoreError
 from timelab.names import RunId
 from timelab.store import feed
-from timelab.store.layout import day_of, index_path
+from timelab.store.database import TABLES, Database
+from timelab.store.layout import day_of
 from timelab.store.rows import COLUMNS, CarryRow, ParsedRun, parse_carry, parse_run
 from timelab.store.rows import RunRow as RunRow
 
@@ -27,38 +25,16 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Term = tuple[str, tuple[Any, ...]]
-VERSION = 1
-_BUSY_S = 30.0
 _LIST = ", ".join(COLUMNS)
-_HELD_RUN = f"INSERT INTO run ({_LIST}) VALUES ({', '.join('?' * len(COLUMNS))})"
-_TYPES = dict.fromkeys(("seed", "exit_code", "wall_ms", "dirty"), "INTEGER")
-_SCHEMA = f"""
-CREATE TABLE tip (ref TEXT PRIMARY KEY, oid TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE entry (oid TEXT PRIMARY KEY, ref TEXT NOT NULL, kind TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE run (id INTEGER PRIMARY KEY, {", ".join(f"{c} {_TYPES.get(c, 'TEXT')}" for c in COLUMNS)});
-CREATE UNIQUE INDEX run_by_id ON run (run_id);
-CREATE INDEX run_by_time ON run (timestamp_start, run_id, status);
-CREATE INDEX run_by_path ON run (spec_path, timestamp_start, run_id);
-CREATE INDEX run_by_closure ON run (closure_sha256);
-CREATE INDEX run_by_blob ON run (spec_blob);
-CREATE INDEX run_by_commit ON run (git_sha);
-CREATE INDEX run_by_key ON run (run_key);
-CREATE INDEX run_by_entry ON run (entry);
-CREATE TABLE carry
-    (entry TEXT PRIMARY KEY, run_id TEXT, carried_from TEXT, target TEXT, tree_equal INTEGER) WITHOUT ROWID;
-CREATE INDEX carry_by_target ON carry (target, run_id);
-CREATE TABLE artifact (prefix INTEGER, run INTEGER, PRIMARY KEY (prefix, run)) WITHOUT ROWID;
-CREATE TABLE day_log (root TEXT, day TEXT, size_bytes INTEGER, PRIMARY KEY (root, day)) WITHOUT ROWID;
-"""
-_TABLES = ("tip", "entry", "run", "carry", "artifact", "day_log")
+_ADD_RUN = f"INSERT INTO run ({_LIST}) VALUES ({', '.join('?' * len(COLUMNS))})"
 
 
 class Index:
     """Is an open index. Close it, or use it as a context manager."""
 
-    def __init__(self, connection: sqlite3.Connection, *, in_memory: bool) -> None:
-        self._db = connection
-        self.in_memory = in_memory
+    def __init__(self, repo: Repo) -> None:
+        self._repo = repo
+        self._db = Database(repo)
 
     def __enter__(self) -> Self:
         return self
@@ -69,6 +45,11 @@ class Index:
     def close(self) -> None:
         """Closes the file."""
         self._db.close()
+
+    @property
+    def in_memory(self) -> bool:
+        """Says whether this index is lost when it is closed."""
+        return self._db.in_memory
 
     # -- reading
 
@@ -86,7 +67,7 @@ class Index:
     def count(self, **wanted: str | None) -> int:
         """Returns how many runs there are, with the filters of `select`."""
         where, values = _where(_terms(wanted))
-        return int(self._db.execute(f"SELECT count(*) FROM run WHERE {where}", values).fetchone()[0])
+        return int(self._query(f"SELECT count(*) FROM run WHERE {where}", values)[0][0])
 
     def get(self, run_id: str) -> RunRow | None:
         """Returns one run, or None."""
@@ -104,57 +85,62 @@ class Index:
     def carries(self, *, target: str | None = None) -> list[CarryRow]:
         """Returns the carried records, of one commit or of all."""
         asked = ("WHERE target = ?", (target,)) if target is not None else ("", ())
-        found = self._db.execute(
-            f"SELECT run_id, carried_from, target, tree_equal, entry FROM carry {asked[0]}", asked[1]
-        )
+        found = self._query(f"SELECT run_id, carried_from, target, tree_equal, entry FROM carry {asked[0]}", asked[1])
         return [CarryRow(run_id, origin, to, bool(equal), entry) for run_id, origin, to, equal, entry in found]
 
     def day_counts(self, date: str) -> dict[str, int]:
         """Returns how many runs of a UTC day (`YYYY-MM-DD`) ended with each status."""
-        found = self._db.execute(
+        found = self._query(
             "SELECT status, count(*) FROM run WHERE timestamp_start >= ? AND timestamp_start < ? GROUP BY status",
             (f"{date}T", f"{date}U"),
         )
-        return dict(sorted(found.fetchall()))
+        return dict(sorted(found))
 
     def days(self) -> list[str]:
         """Returns the UTC days (`YYYY-MM-DD`) on which runs started."""
-        return [
-            day for (day,) in self._db.execute("SELECT DISTINCT substr(timestamp_start, 1, 10) FROM run ORDER BY 1")
-        ]
+        return [day for (day,) in self._query("SELECT DISTINCT substr(timestamp_start, 1, 10) FROM run ORDER BY 1")]
 
     def targets_of(self, run_id: str) -> list[str]:
         """Returns the commits that a run's record was carried to."""
-        return [to for (to,) in self._db.execute("SELECT DISTINCT target FROM carry WHERE run_id = ?", (run_id,))]
+        return [to for (to,) in self._query("SELECT DISTINCT target FROM carry WHERE run_id = ?", (run_id,))]
 
-    def folders(self) -> Iterator[str]:
-        """Yields the paths of the run folders, newest run first."""
-        for (path,) in self._db.execute("SELECT artifacts_path FROM run ORDER BY timestamp_start DESC, run_id DESC"):
-            yield path
+    def newest_folders(self, limit: int) -> list[str]:
+        """Returns the paths of the run folders of the newest runs, newest first."""
+        query = "SELECT artifacts_path FROM run ORDER BY timestamp_start DESC, run_id DESC LIMIT ?"
+        return [path for (path,) in self._query(query, (limit,))]
 
     def tip(self, ref: str) -> str | None:
         """Returns up to where a chain has been read."""
-        found = self._db.execute("SELECT oid FROM tip WHERE ref = ?", (ref,)).fetchone()
-        return None if found is None else str(found[0])
+        found = self._query("SELECT oid FROM tip WHERE ref = ?", (ref,))
+        return str(found[0][0]) if found else None
 
     def entries(self, kind: str) -> list[str]:
         """Returns the entries of a kind: `run`, `carry`, `tombstone` or `broken`."""
-        return [oid for (oid,) in self._db.execute("SELECT oid FROM entry WHERE kind = ? ORDER BY oid", (kind,))]
+        return [oid for (oid,) in self._query("SELECT oid FROM entry WHERE kind = ? ORDER BY oid", (kind,))]
 
     def _rows(self, terms: Sequence[Term], limit: int | None) -> list[RunRow]:
         where, values = _where(terms)
-        found = self._db.execute(
+        found = self._query(
             f"SELECT {_LIST} FROM run WHERE {where} ORDER BY timestamp_start DESC, run_id DESC LIMIT ?",
             (*values, -1 if limit is None else limit),
         )
         return [_row_of(values) for values in found]
 
+    def _query(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
+        """Reads; a file that turns out to be damaged is made anew from the chains first."""
+        try:
+            return self._db.execute(query, values).fetchall()
+        except sqlite3.DatabaseError as error:
+            self._db.renew(error)
+            self.refresh()
+            return self._db.execute(query, values).fetchall()
+
     # -- how far runs.csv has been written
 
     def csv_size(self, root: str, day: str) -> int | None:
         """Returns how large we left a day's runs.csv, or None when it must be written anew."""
-        found = self._db.execute("SELECT size_bytes FROM day_log WHERE root = ? AND day = ?", (root, day)).fetchone()
-        return None if found is None else int(found[0])
+        found = self._query("SELECT size_bytes FROM day_log WHERE root = ? AND day = ?", (root, day))
+        return int(found[0][0]) if found else None
 
     def set_csv_size(self, root: str, day: str, size_bytes: int) -> None:
         """Remembers how large a day's runs.csv is."""
@@ -162,44 +148,49 @@ class Index:
 
     # -- writing
 
-    def refresh(self, repo: Repo) -> None:
+    def refresh(self) -> None:
         """Reads what is new in the chains; does nothing when their tips are the ones it knows."""
-        if self._tips() == feed.chain_tips(repo):
+        try:
+            self._refresh()
+        except sqlite3.DatabaseError as error:
+            self._db.renew(error)
+            self._refresh()
+
+    def _refresh(self) -> None:
+        if self._tips() == feed.chain_tips(self._repo):
             return
-        with self._transaction():
+        with self._db.transaction():
             # Again, now that nobody else can read further meanwhile.
-            tips, known = feed.chain_tips(repo), self._tips()
+            tips, known = feed.chain_tips(self._repo), self._tips()
             gone = known.keys() - tips.keys()
-            if gone or not all(self._read_chain(repo, ref, tip, known.get(ref)) for ref, tip in tips.items()):
+            if gone or not all(self._read_chain(ref, tip, known.get(ref)) for ref, tip in tips.items()):
                 logger.debug("a chain was rewritten or is gone: the index is read anew")
-                self._clear()
+                for table in TABLES:
+                    self._db.execute(f"DELETE FROM {table}")
                 for ref, tip in tips.items():
-                    self._read_chain(repo, ref, tip, None)
+                    self._read_chain(ref, tip, None)
 
     def extend(self, ref: str, old: str | None, new: str, runs: Iterable[ParsedRun]) -> bool:
         """Adds the runs that were just appended to a chain; False when the index did not stand at `old`."""
-        with self._transaction():
-            if self.tip(ref) != old:
-                return False
-            for run in runs:
-                self._db.execute("INSERT OR REPLACE INTO entry VALUES (?, ?, 'run')", (run.row.entry, ref))
-                self._add_run(run)
-            self._db.execute("INSERT OR REPLACE INTO tip VALUES (?, ?)", (ref, new))
+        try:
+            with self._db.transaction():
+                if self._db.execute("SELECT oid FROM tip WHERE ref = ?", (ref,)).fetchone() != (old and (old,)):
+                    return False
+                for run in runs:
+                    self._db.execute("INSERT OR REPLACE INTO entry VALUES (?, ?, 'run')", (run.row.entry, ref))
+                    self._add_run(run)
+                self._db.execute("INSERT OR REPLACE INTO tip VALUES (?, ?)", (ref, new))
+        except sqlite3.DatabaseError as error:
+            self._db.renew(error)
+            self._refresh()
         return True
 
-    def rebuild(self, repo: Repo) -> None:
-        """Drops everything and reads the chains from their beginnings."""
-        with self._transaction():
-            self._clear()
-            for ref, tip in feed.chain_tips(repo).items():
-                self._read_chain(repo, ref, tip, None)
-
-    def _read_chain(self, repo: Repo, ref: str, tip: str, old: str | None) -> bool:
+    def _read_chain(self, ref: str, tip: str, old: str | None) -> bool:
         """Reads a chain's new entries; False when it no longer holds what was read before."""
         if tip == old:
             return True
         try:
-            oids = feed.new_entries(repo, tip, old)
+            oids = feed.new_entries(self._repo, tip, old)
         except GitError as error:
             # `verify` says what is wrong with it; the other chains can still be read.
             logger.warning("%s: %s", ref, error.message)
@@ -207,7 +198,7 @@ class Index:
         if oids is None:
             return False
         fresh = [oid for oid in oids if not self._claim(oid, ref)]
-        for item in feed.read_entries(repo, fresh):
+        for item in feed.read_entries(self._repo, fresh):
             self._add_entry(item, ref)
         self._db.execute("INSERT OR REPLACE INTO tip VALUES (?, ?)", (ref, tip))
         return True
@@ -249,27 +240,13 @@ class Index:
                 return False
             self._db.execute("DELETE FROM artifact WHERE run = ?", (found[0],))
             self._db.execute("DELETE FROM run WHERE id = ?", (found[0],))
-        added = self._db.execute(_HELD_RUN, [_plain(getattr(row, column)) for column in COLUMNS]).lastrowid
+        added = self._db.execute(_ADD_RUN, [_plain(getattr(row, column)) for column in COLUMNS]).lastrowid
         pairs = {(_prefix(sha256), added) for sha256 in run.artifacts}
         self._db.executemany("INSERT OR IGNORE INTO artifact VALUES (?, ?)", pairs)
         return True
 
     def _tips(self) -> dict[str, str]:
         return dict(self._db.execute("SELECT ref, oid FROM tip").fetchall())
-
-    def _clear(self) -> None:
-        for table in _TABLES:
-            self._db.execute(f"DELETE FROM {table}")
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
 
 
 def open_index(repo: Repo, *, refresh: bool = True) -> Index:
@@ -280,85 +257,13 @@ def open_index(repo: Repo, *, refresh: bool = True) -> Index:
     Raises:
         StoreError: another process has kept it busy for 30 s.
     """
+    index = Index(repo)
     try:
-        return _open(repo, refresh)
-    except sqlite3.DatabaseError as error:
-        name = getattr(error, "sqlite_errorname", "")
-        if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-            raise StoreError("the index is busy", hint="is another timelab rebuilding it? try again") from error
-        if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_IOERR", "SQLITE_FULL")):
-            return _open_in_memory(repo)
-        logger.info("the index is damaged (%s) and is rebuilt", name)
-    except OSError:
-        return _open_in_memory(repo)
-    drop_index(repo)
-    return _open(repo, refresh)
-
-
-def drop_index(repo: Repo) -> None:
-    """Removes the index's files."""
-    with file_lock(repo.timelab_dir / "index.lock"):
-        for suffix in ("", "-wal", "-shm"):
-            Path(f"{index_path(repo)}{suffix}").unlink(missing_ok=True)
-
-
-def _open(repo: Repo, refresh: bool) -> Index:
-    path = index_path(repo)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
-    try:
-        _prepare(connection)
-        index = Index(connection, in_memory=False)
-        if refresh:
-            index.refresh(repo)
+        if refresh or index.in_memory:
+            index.refresh()
     except BaseException:
-        connection.close()
+        index.close()
         raise
-    return index
-
-
-def _prepare(connection: sqlite3.Connection) -> None:
-    # A projection needs no sync: what a power cut takes is read again from the chains.
-    connection.execute("PRAGMA synchronous = OFF")
-    if connection.execute("PRAGMA user_version").fetchone()[0] == VERSION:
-        return
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("BEGIN EXCLUSIVE")
-    try:
-        if connection.execute("PRAGMA user_version").fetchone()[0] != VERSION:
-            _create(connection)
-        connection.execute("COMMIT")
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
-
-
-def _create(connection: sqlite3.Connection) -> None:
-    tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
-    for (table,) in tables:
-        connection.execute(f'DROP TABLE "{table}"')
-    for statement in filter(str.strip, _SCHEMA.split(";")):
-        connection.execute(statement)
-    connection.execute(f"PRAGMA user_version = {VERSION}")
-
-
-def _open_in_memory(repo: Repo) -> Index:
-    """Opens a copy of the file, if it can be read, else an empty index; either is then brought up to date."""
-    connection = sqlite3.connect(":memory:", isolation_level=None)
-    path = index_path(repo)
-    if path.is_file():
-        try:
-            source = sqlite3.connect(f"{path.as_uri()}?mode=ro&immutable=1", uri=True)
-            try:
-                source.backup(connection)
-            finally:
-                source.close()
-        except sqlite3.DatabaseError:
-            connection.close()
-            connection = sqlite3.connect(":memory:", isolation_level=None)
-    _prepare(connection)
-    index = Index(connection, in_memory=True)
-    index.refresh(repo)
     return index
 
 

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from timelab.atomic import sync_folder, write_atomic
+from timelab.atomic import sync_folder
 from timelab.errors import StoreError
 from timelab.store.layout import journal_folder
 
@@ -58,8 +58,11 @@ def announce(repo: Repo, intent: Intent) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     data = json.dumps({key: value for key, value in asdict(intent).items() if key != "name"}).encode()
     temporary = folder / f".{secrets.token_hex(8)}"
-    write_atomic(temporary, data)
     try:
+        with temporary.open("xb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
         # A hard link fails when the name is taken: nobody's announcement is overwritten.
         os.link(temporary, folder / intent.name)
     except FileExistsError as error:

@@ -13,7 +13,8 @@ from timelab.git.worktree import export
 from timelab.names import Oid
 from timelab.store import day, feed, folders
 from timelab.store.completion import note_lines, project_days
-from timelab.store.index import Index, drop_index, open_index
+from timelab.store.database import drop_index
+from timelab.store.index import Index, open_index
 from timelab.store.layout import DAY_README, RUN_FILE, quarantine_folder
 from timelab.store.rows import RunRow
 

@@ -99,7 +99,7 @@ def _catch_up(repo: Repo, index: Index) -> None:
     """Reads our own chain to its tip, which costs nothing when nobody crashed."""
     ref = chain.RUNS + chain.writer_id(repo)
     if index.tip(ref) != refs.read_ref(repo, ref):
-        index.refresh(repo)
+        index.refresh()
 
 
 def _finish_runs(repo: Repo, index: Index, intents: Sequence[Intent], reached: Reached) -> list[RunId]:
@@ -120,7 +120,7 @@ def _finish_runs(repo: Repo, index: Index, intents: Sequence[Intent], reached: R
         records.append(record)
     write_out(repo, records, reached)
     if appended and tip is not None and not index.extend(ref, old, tip, appended):
-        index.refresh(repo)
+        index.refresh()
     reached("index")
     project(repo, index, [(record.work, record.row) for record in records], reached)
     return [record.row.run_id for record in records]
@@ -175,7 +175,7 @@ def _finish_batch(repo: Repo, index: Index, intent: Intent, reached: Reached) ->
     ref = chain.RUNS + chain.writer_id(repo)
     tip = refs.read_ref(repo, ref)
     oids = [] if tip is None else feed.new_entries(repo, tip, intent.old) or []
-    index.refresh(repo)
+    index.refresh()
     reached("index")
     records: list[Recorded] = []
     staged = intent.staged or {}

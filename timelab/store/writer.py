@@ -246,7 +246,7 @@ def _stored(repo: Repo, wanted: Sequence[tuple[RunId, bytes]]) -> list[StoredRun
         for number, (run_id, data) in enumerate(wanted):
             row = index.get(run_id)
             if row is None and number == 0:
-                index.refresh(repo)
+                index.refresh()
                 row = index.get(run_id)
             if row is None:
                 raise StoreError(f"run {run_id[:12]} could not be recorded", hint="timelab doctor")

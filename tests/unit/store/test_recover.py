@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import Lab, make_files
+from timelab.atomic import process_start
+from timelab.store import journal
+from timelab.store.reader import runs
+from timelab.store.recover import Report, announce_run, heal
+
+
+def running(staging: Path, pid: int, start: str | None) -> None:
+    trace = {"pid": pid, "pid_start": start, "spec_path": "specs/echo.yaml", "git_sha": "1" * 40}
+    (staging / "running.json").write_text(json.dumps(trace))
+
+
+def dead_pid() -> int:
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    return child.pid
+
+
+def test_nothing_to_do_is_two_listings(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert heal(lab.repo) == Report()
+    lab.record(0)
+    monkeypatch.setattr("timelab.git.refs.store_lock", None)
+    assert heal(lab.repo) == Report()
+
+
+def test_a_run_whose_process_died_goes_to_the_quarantine(lab: Lab) -> None:
+    """A75: a crash leaves a trace that is reported, and no record."""
+    manifest, staging = lab.stage(0)
+    running(staging, dead_pid(), "long ago")
+    (found,) = heal(lab.repo).abandoned
+    assert (found.run_id, found.spec_path, found.git_sha) == (manifest.run_id, "specs/echo.yaml", "1" * 40)
+    assert sorted(path.name for path in found.path.iterdir()) == ["input", "logs", "output", "running.json"]
+    assert not staging.exists()
+    assert list(runs(lab.repo)) == []
+    assert heal(lab.repo) == Report()
+
+
+def test_a_run_whose_process_lives_is_left_alone(lab: Lab) -> None:
+    _, staging = lab.stage(0)
+    running(staging, os.getpid(), process_start(os.getpid()))
+    assert heal(lab.repo) == Report()
+    assert staging.is_dir()
+    running(staging, os.getpid(), "another process of that number")
+    assert len(heal(lab.repo).abandoned) == 1
+
+
+def test_staging_in_the_making_is_removed_with_its_maker_only(lab: Lab) -> None:
+    room = lab.repo.timelab_dir / "staging"
+    for pid in (os.getpid(), dead_pid()):
+        (room / f".{'a' * 64}.{pid}/input").mkdir(parents=True)
+    heal(lab.repo)
+    assert [path.name for path in room.iterdir()] == [f".{'a' * 64}.{os.getpid()}"]
+
+
+def test_a_whole_staging_folder_of_the_dead_is_recorded(lab: Lab) -> None:
+    """B4: run.json is written last, so its presence means complete."""
+    manifest, staging = lab.stage(0)
+    running(staging, dead_pid(), "long ago")
+    (staging / "run.json").write_bytes(manifest.to_bytes())
+    report = heal(lab.repo)
+    assert report.finished == (manifest.run_id,)
+    assert [run.manifest_bytes for run in runs(lab.repo)] == [manifest.to_bytes()]
+
+
+@pytest.mark.parametrize("damage", ["changed file", "missing file", "cut run.json"])
+def test_a_staging_folder_that_its_run_json_does_not_fit_is_set_aside(lab: Lab, damage: str) -> None:
+    manifest, staging = lab.stage(0)
+    (staging / "run.json").write_bytes(manifest.to_bytes()[: -20 if damage == "cut run.json" else None])
+    if damage == "changed file":
+        (staging / "output/answer.json").write_bytes(b"other")
+    elif damage == "missing file":
+        (staging / "output/answer.json").unlink()
+    report = heal(lab.repo)
+    assert (len(report.finished), len(report.abandoned)) == (0, 1)
+
+
+def test_whoever_holds_the_lock_finishes_what_others_announced(lab: Lab) -> None:
+    manifest, staging = lab.stage(0)
+    (staging / "run.json").write_bytes(manifest.to_bytes())
+    announce_run(lab.repo, staging, manifest.run_id)
+    mine = lab.record(1)
+    assert {run.run_id for run in runs(lab.repo)} == {manifest.run_id, mine.run_id}
+    assert lab.git("rev-list", "--count", "refs/notes/timelab") == "1"
+    assert journal.announced(lab.repo) == []
+
+
+def test_an_announced_run_is_finished_even_without_its_staging_folder(lab: Lab) -> None:
+    manifest, staging = lab.stage(0)
+    (staging / "run.json").write_bytes(manifest.to_bytes())
+    announce_run(lab.repo, staging, manifest.run_id)
+    subprocess.run(["rm", "-rf", str(staging)], check=True)
+    assert heal(lab.repo).finished == (manifest.run_id,)
+    (run,) = runs(lab.repo)
+    assert run.folder is not None
+    assert (run.folder / "output/answer.json").read_bytes() == make_files(0)["output/answer.json"]
+
+
+def test_an_announced_run_that_is_none_is_set_aside(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
+    manifest, staging = lab.stage(0)
+    (staging / "run.json").write_bytes(b"nonsense")
+    announce_run(lab.repo, staging, manifest.run_id)
+    good = lab.record(1)
+    assert [run.run_id for run in runs(lab.repo)] == [good.run_id]
+    assert "cannot be recorded" in caplog.text
+    assert (lab.repo.timelab_dir / "quarantine" / manifest.run_id).is_dir()
