@@ -76,8 +76,9 @@ class Services:
 class RunRequest:
     """Is one run that somebody asked for.
 
-    `overlay` are files taken from the work tree instead of the commit (a dirty run); `recorded` are a run's own files
-    (spec and inputs), for a replay; `give_up` records the run with this status and reason instead of doing it.
+    `overlay` are files taken from the work tree instead of the commit (a dirty run). A replay names the run that it
+    repeats, and may set profile, parameters and model, which then win over what the spec says. `give_up` records the
+    run with this status and reason instead of doing it.
     """
 
     spec_path: RepoPath
@@ -86,6 +87,7 @@ class RunRequest:
     replay_of: RunId | None = None
     params: Mapping[str, Any] | None = None
     profile: str | None = None
+    model: str | None = None
     give_up: tuple[Status, Failure] | None = None
     progress: Callable[[int, int], None] = lambda done, total: None
 
@@ -124,6 +126,8 @@ def _plan(repo: Repo, request: RunRequest, services: Services, state: CommitStat
     params: dict[str, Any] | None = None
     seed_drawn = False
     if isinstance(spec, LlmSpec):
+        if request.model is not None:
+            spec = spec.model_copy(update={"model": request.model, "fallback": ()})
         params, seed_drawn = services.effective_params(spec, services.randomness)
     if request.params is not None:
         params, seed_drawn = dict(request.params), False

@@ -119,12 +119,22 @@ class RunDiff:
 
 
 @dataclass(frozen=True)
+class Outcome:
+    """Is one thing about how a run ended that the replay should repeat: its status or its exit code."""
+
+    what: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
 class ReplayReport:
     """Is what came of one replay.
 
-    `verdict` is of all outputs together; `held_to` is the level that the record claims (design 6), and `ok` whether
-    the replay kept to it. `missing` says which part is not here when the verdict is `cannot`. `cause` is the first of
-    `causes`, or `nondeterminism` when the outputs differ and no cause changed.
+    `verdict` is of all outputs and of how the run ended; `ok` says that it is `identical` or `equal`. `held_to` is the
+    level of determinism that the record claims (design 6) and `reasons` why it is no higher. `missing` says which part
+    is not here when the verdict is `cannot`. `cause` is the first of `causes`, or `nondeterminism` when something
+    differs and no cause changed.
     """
 
     run_id: str
@@ -132,11 +142,12 @@ class ReplayReport:
     ok: bool
     verdict: Literal["identical", "equal", "differs", "cannot"]
     held_to: str
+    reasons: tuple[str, ...]
     missing: str | None
     cause: str | None
     causes: tuple[str, ...]
     changes: tuple[Change, ...]
-    outcome: tuple[Change, ...]
+    outcome: tuple[Outcome, ...]
     artifacts: tuple[FileDiff, ...]
 
 
