@@ -15,9 +15,9 @@ from timelab.errors import SpecError, TimelabError
 from timelab.git import history, trees
 from timelab.git.config import get_config
 from timelab.git.repo import Repo, commit_state
-from timelab.git.watch import watch
+from timelab.git.watch import watch, watch_patterns
 from timelab.manifest import Failure, Status
-from timelab.names import Oid, RepoPath, Sha256
+from timelab.names import Oid, RepoPath, Sha256, path_fault
 from timelab.plan import CommitState, is_spec_path, make_closure
 from timelab.queue import MAX_ATTEMPTS, Job
 from timelab.run import RunRequest, Services, run_spec
@@ -84,7 +84,11 @@ def _in_tree(repo: Repo, services: Services, state: CommitState, changed: set[st
     patterns = services.settings.spec_patterns
     only_specs = changed is not None and all(is_spec_path(path, patterns) for path in changed)
     for path in state.paths:
-        if not is_spec_path(path, patterns) or (only_specs and changed is not None and path not in changed):
+        if (
+            not is_spec_path(path, patterns)
+            or path_fault(path)
+            or (only_specs and changed is not None and path not in changed)
+        ):
             continue
         candidate = _candidate(repo, services, state, path)
         if candidate is None or state.git_sha is None:
@@ -150,22 +154,34 @@ def reconcile(
     """Runs what has no record and is allowed; says of the rest why it does not run."""
     allowed = open_allow_list(repo)
     for candidate in found:
-        with open_index(repo) as index:
-            earlier = earlier_run(repo, index, candidate, ok_only=retry)
-        if earlier is not None:
-            yield Outcome(
-                "ran-before", candidate.path, candidate.commit, earlier.status, earlier=earlier.run_id,
-                reason=f"ran before as {earlier.run_id[:8]} on {(earlier.git_sha or 'no commit')[:8]}",
-            )  # fmt: skip
-            continue
-        unknown = unknown_files(allowed, candidate)
-        if unknown:
-            yield Outcome(
-                "held", candidate.path, candidate.commit,
-                reason=f"{', '.join(unknown)} not allowed yet: timelab allow {candidate.path}",
-            )  # fmt: skip
-            continue
-        yield _run(repo, services, candidate, attempts, progress)
+        known = _known(repo, candidate, allowed, retry=retry)
+        if known is None:
+            # Another worker may find the same version without a record at the same moment: one of them runs it.
+            with queue.claim(repo, candidate.closure_sha256):
+                known = _known(repo, candidate, allowed, retry=retry) or _run(
+                    repo, services, candidate, attempts, progress
+                )
+        yield known
+
+
+def _known(repo: Repo, candidate: Candidate, allowed: AllowList, *, retry: bool) -> Outcome | None:
+    """Returns why a candidate does not run: it has a record, or waits for consent; None when it is to run."""
+    with open_index(repo) as index:
+        earlier = earlier_run(repo, index, candidate, ok_only=retry)
+    if earlier is not None:
+        return Outcome(
+            "ran-before",
+            candidate.path,
+            candidate.commit,
+            status=earlier.status,
+            earlier=earlier.run_id,
+            reason=f"ran before as {earlier.run_id[:8]} on {(earlier.git_sha or 'no commit')[:8]}",
+        )
+    unknown = unknown_files(allowed, candidate)
+    if unknown:
+        reason = f"{', '.join(unknown)} not allowed yet: timelab allow {candidate.path}"
+        return Outcome("held", candidate.path, candidate.commit, reason=reason)
+    return None
 
 
 def _run(repo: Repo, services: Services, candidate: Candidate, attempts: int, progress: Progress) -> Outcome:
@@ -203,9 +219,9 @@ def run_job(repo: Repo, services: Services, job: Job, *, progress: Progress) -> 
     commits = [new for _, new in job.rewrites] if job.rewrites else job_commits(repo, job)
     found = candidates(repo, services, [oid for oid in commits if history.has_commit(repo, oid)])
     if found and job.commit is not None and plain_commit(repo, job):
-        changed = set(history.changed_paths(repo, job.commit))
-        allowed = open_allow_list(repo)
-        allowed.allow_own(repo, job, [pair for each in found for pair in each.files if pair[0] in changed])
+        # All of the closure, not only what this commit changes: a file that this user committed earlier, when no spec
+        # named it, is theirs too. `allow_own` judges each by where it came from.
+        open_allow_list(repo).allow_own(repo, job, [pair for each in found for pair in each.files])
     yield from reconcile(repo, services, found, attempts=job.attempts, progress=progress)
 
 
@@ -232,6 +248,7 @@ def pending(repo: Repo, services: Services, range_: str | None = None) -> list[C
 
 def drain(repo: Repo, services: Services, *, progress: Progress) -> Iterator[Outcome]:
     """Does every job that the queue can lease; a job is finished only when all of its outcomes are recorded."""
+    watch_patterns(repo, services.settings.spec_patterns)
     while (leased := queue.lease(repo)) is not None:
         with leased as job:
             for outcome in run_job(repo, services, job, progress=progress):
