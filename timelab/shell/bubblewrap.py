@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from timelab.shell.inside import config as inside
@@ -31,21 +31,29 @@ def make_argv(
     # As root the process inside keeps its rights until it has made the task another user.
     argv += ["--cap-add", "ALL"] if as_root else ["--unshare-user", "--uid", str(LAB_ID), "--gid", str(LAB_ID)]
     argv += ["--dev", "/dev", "--proc", "/proc"]
-    # Left to itself bubblewrap makes parent folders that only its own user may enter.
-    targets = [target for _, target in [*view["binds"], *view["links"]]]
-    targets += [target for target, _ in view["files"]] + [target for target, _, _ in view["rooms"]]
-    for parent in sorted({str(folder) for target in targets for folder in Path(target).parents}):
-        if parent not in ("/", "/dev") and not any(_is_below(parent, bound) for _, bound in view["binds"]):
-            argv += ["--perms", "0755", "--dir", parent]
+    # Left to itself bubblewrap makes parent folders that only its own user may enter. Rooms come first: the shell's
+    # folder may lie in /tmp.
+    bound = [target for _, target in view["binds"]]
+    argv += _make_parents((target for target, _, _ in view["rooms"]), bound)
+    for target, size, _inodes in view["rooms"]:
+        argv += ["--size", str(size), "--tmpfs", target]
+    plain = [*bound, *(target for _, target in view["links"]), *(target for target, _ in view["files"])]
+    argv += _make_parents(plain, bound)
     for source, target in view["binds"]:
         argv += ["--ro-bind", source, target]
     for name, target in view["links"]:
         argv += ["--symlink", name, target]
     for (target, _), fd in zip(view["files"], data_fds, strict=True):
         argv += ["--perms", "0444", "--file", str(fd), target]
-    for target, size, _inodes in view["rooms"]:
-        argv += ["--size", str(size), "--tmpfs", target]
     return [*argv, "--remount-ro", "/", "--chdir", "/"]
+
+
+def _make_parents(targets: Iterable[str], bound: Sequence[str]) -> list[str]:
+    argv = []
+    for parent in sorted({str(folder) for target in targets for folder in Path(target).parents}):
+        if parent not in ("/", "/dev") and not any(_is_below(parent, target) for target in bound):
+            argv += ["--perms", "0755", "--dir", parent]
+    return argv
 
 
 def _is_below(path: str, folder: str) -> bool:

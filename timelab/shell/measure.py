@@ -31,9 +31,15 @@ def measure_tools(path: Iterable[Path], variables: Mapping[str, str], read_only:
     Raises:
         ShellError: not even `sh` runs there.
     """
-    folders = dict.fromkeys(map(str, [*path, *SYSTEM_PATH]))
-    env = {**variables, "PATH": ":".join(folders), "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
-    text = _ask(("sh", "-c", _SCRIPT, "sh", *TOOLS), env, read_only)
+    argv = ("sh", "-c", _SCRIPT, "sh", *TOOLS)
+    plain = {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
+    try:
+        folders = dict.fromkeys(map(str, [*path, *SYSTEM_PATH]))
+        text = _ask(argv, {**variables, **plain, "PATH": ":".join(folders)}, read_only)
+    except SandboxError:
+        # Nothing can hold a task here: of programs that nothing holds, only the system's own are asked.
+        system = {**base_env(), **plain, "PATH": ":".join(map(str, SYSTEM_PATH))}
+        text = run(argv, cwd=Path("/"), env=system, timeout_s=_TIMEOUT_S).stdout.decode(errors="replace")
     tools = {}
     for line in text.splitlines():
         name, _, said = line.partition("\t")
@@ -58,13 +64,8 @@ def _ask(argv: tuple[str, ...], env: Mapping[str, str], read_only: tuple[Path, .
             read_only=read_only,
             timeout_s=_TIMEOUT_S,
         )
-        try:
-            code = run_task(task).exit_code
-            text = (base / "stdout").read_text(errors="replace")
-        except SandboxError:
-            # Where nothing can hold a task the run itself is refused, or the user has allowed it all the same.
-            done = run(argv, cwd=base, env={**base_env(), **env}, timeout_s=_TIMEOUT_S)
-            code, text = done.code, done.stdout.decode(errors="replace")
+        code = run_task(task).exit_code
+        text = (base / "stdout").read_text(errors="replace")
     if code != 0:
         raise ShellError(f"the shell cannot be measured: sh ended with {code}")
     return text

@@ -173,11 +173,12 @@ def _build(home: Path, project: bytes, lock: bytes) -> dict[str, Any]:
     run((base, *compile_all, venv / "lib"), cwd=home, env=base_env(), timeout_s=_BUILD_TIMEOUT_S)
     _open_modes(home)
     tools = measure_tools([venv / "bin"], {}, (venv, base.parent.parent))
+    described = _read_description(venv)
     facts = {
         "listing": _list_digest(venv),
         "base": str(base),
-        "implementation": _implementation(venv),
-        "tools": {**tools, "uv": _uv_version()},
+        "implementation": described["implementation"],
+        "tools": {**tools, "python": described["version_info"], "uv": _uv_version()},
     }
     write_atomic(home / _MARKER, json.dumps(facts).encode())
     return facts
@@ -191,12 +192,12 @@ def _open_modes(home: Path) -> None:
         open_to_others(home / "venv")
 
 
-def _implementation(venv: Path) -> str:
-    for line in (venv / "pyvenv.cfg").read_text().splitlines():
-        key, _, value = line.partition("=")
-        if key.strip() == "implementation":
-            return value.strip()
-    return "unknown"
+def _read_description(venv: Path) -> dict[str, str]:
+    """Returns what uv wrote into pyvenv.cfg: the interpreter is known without being started."""
+    pairs = (line.partition("=") for line in (venv / "pyvenv.cfg").read_text().splitlines())
+    return {"implementation": "unknown", "version_info": "unknown"} | {
+        key.strip(): value.strip() for key, _, value in pairs
+    }
 
 
 def _make_session(profile: str, home: Path, lock_sha256: Sha256, facts: dict[str, Any]) -> Session:
@@ -206,7 +207,7 @@ def _make_session(profile: str, home: Path, lock_sha256: Sha256, facts: dict[str
         {
             "kind": "uv",
             "lock": lock_sha256,
-            "python": [facts["implementation"], tools.get("python", "unknown")],
+            "python": [facts["implementation"], tools["python"]],
             "system": nix_system(),
             "libc": tools["libc"],
         }

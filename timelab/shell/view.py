@@ -40,7 +40,7 @@ _SLACK_BYTES = 8192
 def make_view(task: Task, extra: Iterable[Path] = ()) -> inside.View:
     """Returns the view of a task in a mount namespace; `extra` folders are shown at their own path too."""
     binds = [("/usr", "/usr"), *((store, store) for store in _STORES if Path(store).is_dir())]
-    links: list[tuple[str, str]] = [(TMP, "/tmp")]
+    links: list[tuple[str, str]] = []
     for name in _MERGED:
         path = Path("/", name)
         if path.is_symlink():
@@ -59,6 +59,10 @@ def make_view(task: Task, extra: Iterable[Path] = ()) -> inside.View:
         binds.append((str(task.source), SOURCE))
     else:
         rooms.append((SOURCE, 4096, 1))
+    if any(target.startswith("/tmp/") for _, target in binds):
+        rooms.append(("/tmp", task.limits.tmp_bytes, task.limits.max_files))  # a repository in /tmp has its shell there
+    else:
+        links.append((TMP, "/tmp"))
     return {"binds": binds, "links": links, "files": list(_made_files(task.allow_net)), "rooms": rooms}
 
 

@@ -83,8 +83,8 @@ def _drop_user(uid: int, walls: str, home: str) -> int:
     os.chown(home, uid, uid)
     os.setgroups([])
     keep = 0
-    if walls == "landlock":
-        # Paths below a 0700 home stay reachable; Landlock still says which of them may be read.
+    if walls != "namespaces":
+        # The host's paths may lie below a 0700 home; Landlock still says which of them may be read.
         kernel.prctl(8, 1)  # PR_SET_KEEPCAPS
         keep = 1 << _CAP_DAC_READ_SEARCH
     os.setresgid(uid, uid, uid)

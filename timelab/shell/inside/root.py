@@ -26,6 +26,11 @@ def build(view: View, owner: int, group: int) -> None:
     devices = [(kernel.clone_mount(f"/dev/{name}"), name) for name in DEVICES]
     flags = kernel.MS_NOSUID | kernel.MS_NODEV
     kernel.mount("tmpfs", _STAGE, "tmpfs", flags, "mode=0755,size=1m,nr_inodes=4k")
+    for target, size, inodes in view["rooms"]:
+        os.makedirs(_STAGE + target, mode=0o755, exist_ok=True)
+        data = f"mode=0755,size={size},nr_inodes={inodes}"
+        kernel.mount("tmpfs", _STAGE + target, "tmpfs", flags, data)
+        os.chown(_STAGE + target, owner, group)
     for fd, target in copies:
         _place(fd, _STAGE + target)
     for name, target in view["links"]:
@@ -34,18 +39,13 @@ def build(view: View, owner: int, group: int) -> None:
     for target, content in view["files"]:
         _make_parents(_STAGE + target)
         _write(_STAGE + target, content)
-    os.makedirs(_STAGE + "/dev", mode=0o755)
+    os.makedirs(_STAGE + "/dev", mode=0o755, exist_ok=True)
     for fd, name in devices:
         _write(f"{_STAGE}/dev/{name}", b"")
         kernel.attach_mount(fd, f"{_STAGE}/dev/{name}")
         os.close(fd)
     for name, target in DEVICE_LINKS:
         os.symlink(name, f"{_STAGE}/dev/{target}")
-    for target, size, inodes in view["rooms"]:
-        os.makedirs(_STAGE + target, mode=0o755, exist_ok=True)
-        data = f"mode=0755,size={size},nr_inodes={inodes}"
-        kernel.mount("tmpfs", _STAGE + target, "tmpfs", flags, data)
-        os.chown(_STAGE + target, owner, group)
     os.mkdir(_STAGE + "/proc")
     kernel.mount("proc", _STAGE + "/proc", "proc", flags | kernel.MS_NOEXEC)
     kernel.change_root(_STAGE)
