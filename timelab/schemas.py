@@ -19,6 +19,10 @@ DOCUMENTS: dict[str, str] = {
     "run": "timelab.manifest:Manifest",
     "config": "timelab.config:RepositoryConfig",
     "check": "timelab.check:CheckReport",
+    "trace": "timelab.views:Origins",
+    "diff": "timelab.views:RunDiff",
+    "verify": "timelab.views:VerifyReport",
+    "replay": "timelab.views:ReplayReports",
     "settings": "timelab.config:ShownSettings",
 }
 """What has a schema, as `module:name` of a type that pydantic can describe; each stands in `<key>.schema.json`.

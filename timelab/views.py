@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
-from timelab.diff import Change, FileDiff
+from timelab.diff import CasePair, Change, FileDiff
 
 # -- trace
 
@@ -76,17 +76,6 @@ class VerifyReport:
 
 
 # -- diff
-
-
-@dataclass(frozen=True)
-class CasePair:
-    """Is one case that a model answered in both runs, or in one of them; `input` is what was asked, as text."""
-
-    case: str
-    input: str
-    before: str | None
-    after: str | None
-    verdict: Literal["same", "changed", "missing", "new"]
 
 
 @dataclass(frozen=True)
@@ -203,3 +192,10 @@ class Check:
     state: Literal["passed", "wrong", "unknown"]
     detail: str
     heal: str | None
+
+
+Origins: TypeAlias = tuple[Origin, ...]
+"""Is what `trace --json` prints."""
+
+ReplayReports: TypeAlias = tuple[ReplayReport, ...]
+"""Is what `replay --json` prints: one report for each run."""

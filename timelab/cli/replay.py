@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -135,18 +136,24 @@ def _print_cause(report: ReplayReport) -> None:
         print_first(first)
 
 
-def change_line(change: Change) -> str:
-    """Returns a change as `what: before → after`."""
+def change_line(change: Change, width: int = 160) -> str:
+    """Returns a change as `what: before → after`, each side cut so that both fit."""
     from timelab.cli import render
 
-    sides = (change.before, change.after)
-    is_digest = all(side is None or (len(side) in (40, 64, 71) and " " not in side) for side in sides)
-    before, after = ("none" if side is None else _short(side) if is_digest else side for side in sides)
-    return f"{render.plain(change.what)}: {render.plain(before)} → {render.plain(after)}"
+    room = max(16, (width - len(change.what) - 5) // 2)
+    before, after = (render.plain(_short(side, room)) for side in (change.before, change.after))
+    return f"{render.plain(change.what)}: {before} → {after}"
 
 
-def _short(digest: str) -> str:
-    return digest[:19] if digest.startswith("sha256:") else digest[:12]
+def _short(side: str | None, room: int) -> str:
+    if side is None:
+        return "none"
+    if re.fullmatch(r"[0-9a-f]{40,64}", side):
+        return side[:12]
+    if re.fullmatch(r"sha256:[0-9a-f]{64}", side):
+        return side[:19]
+    text = " ".join(side.split())
+    return text if len(text) <= room else text[: room - 1] + "…"
 
 
 def print_first(item: FileDiff) -> None:
