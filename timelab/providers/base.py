@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from timelab.names import Digest
+from timelab.canonical import sha256_json
+from timelab.names import Digest, Sha256
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,17 @@ class Request:
     params: Mapping[str, Any]
     response_schema: Mapping[str, Any] | None = None
     timeout_s: float = 600.0
+
+    def digest(self) -> Sha256:
+        """Returns the digest of what is asked; how long one waits for it is no part of that."""
+        return sha256_json(
+            {
+                "model": self.model,
+                "messages": [list(message) for message in self.messages],
+                "params": dict(self.params),
+                "response_schema": dict(self.response_schema) if self.response_schema is not None else None,
+            }
+        )
 
 
 @dataclass(frozen=True)
