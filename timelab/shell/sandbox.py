@@ -53,11 +53,11 @@ def run_task(
     """
     python = python or default_python()
     reasons = []
-    for candidate in [backend] if backend else _chosen or _candidates():
+    for candidate in [backend] if backend else dict.fromkeys([*_chosen, *_candidates()]):
         try:
             outcome = launch(task, candidate, python)
         except SetupFailed as error:
-            _log.debug("sandbox %s: %s", candidate, error)
+            _log.info("sandbox %s: %s", candidate, error)
             reasons.append(f"{candidate.value}: {error}")
             continue
         if backend is None:
