@@ -25,6 +25,7 @@ from timelab.git import repo as git_repo
 from timelab.git.repo import Repo
 from timelab.manifest import (
     Determinism,
+    Environment,
     Failure,
     Manifest,
     SandboxRecord,
@@ -144,7 +145,8 @@ def _plan(repo: Repo, request: RunRequest, services: Services, state: CommitStat
         replay_of=request.replay_of,
     )
     if plan.executes_user_code and state.git_tree is not None:
-        dropped = set(plan.closure.paths)
+        # The pin is told by the shell's record: a new lock is no new code.
+        dropped = {*plan.closure.paths, *_pin_files(services, plan)}
         code = trees.code_tree(
             repo,
             state.git_tree,
@@ -152,6 +154,16 @@ def _plan(repo: Repo, request: RunRequest, services: Services, state: CommitStat
         )
         plan = replace(plan, commit=replace(state, code_tree=code))
     return plan
+
+
+def _pin_files(services: Services, plan: Plan) -> tuple[str, ...]:
+    """Returns the files that pin the plan's profile in a hash-locked environment."""
+    folders = [services.settings.pin_of(plan.profile, "uv"), f"env/{plan.profile}"]
+    folder = next((name.strip("/") for name in folders if name and f"{name.strip('/')}/uv.lock" in plan.commit.paths), None)
+    if folder is not None:
+        return (f"{folder}/uv.lock", f"{folder}/pyproject.toml")
+    # The root's pyproject.toml says more than what is installed, and counts as code.
+    return ("uv.lock",) if plan.profile == "default" else ()
 
 
 def _profile_of(spec_path: str, state: CommitState) -> str:
@@ -320,7 +332,7 @@ def _manifest(
         flake_metadata=flake_metadata(plan.commit.flake_lock),
         spec=plan.record,
         task=plan.task,
-        env=session.environment,
+        env=_environment(session),
         shell=session.record,
         sandbox=result.sandbox,
         inputs=plan.inputs,
@@ -345,6 +357,12 @@ def _manifest(
         stripped = replace(result, status=Status.FAILED, error=failure, cmd=(), model=None, providers=())
         return _manifest(repo, services, plan, session, stripped, ())
     return manifest
+
+
+def _environment(session: Session) -> Environment:
+    """Returns where it ran, with the programs that were used to get there, `name@version` (A60)."""
+    used = (f"timelab@{__version__}", *(app for app in session.environment.apps if not app.startswith("timelab@")))
+    return session.environment.model_copy(update={"apps": used})
 
 
 def replace_seed(determinism: Determinism, seed_drawn: bool) -> Determinism:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from typing import TYPE_CHECKING
 
 import click
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     from timelab.store.reader import StoredRun
 
 PREVIEW_LINES = 12
-PREVIEW_CHARS = 2_000
+PREVIEW_BYTES = 4_000
 
 
 @click.command()
@@ -89,7 +91,7 @@ def _facts(manifest: Manifest) -> list[tuple[str, str]]:
         ("commit", f"{commit}{dirty}  {manifest.git_describe or ''}".rstrip()),
         ("command", _command_line(manifest)),
         ("exit code", "" if manifest.exit_code is None else str(manifest.exit_code)),
-        ("shell", f"{shell.kind} {shell.profile}{'' if shell.pinned else ', not pinned'}  {shell.fingerprint[:12]}"),
+        ("shell", _shell(shell.kind, shell.profile, shell.pinned) + f"  {shell.fingerprint[:12]}"),
         ("sandbox", _sandbox(sandbox.kind, sandbox.network, sandbox.enforced)),
     ]
     if model is not None:
@@ -113,6 +115,12 @@ def _command_line(manifest: Manifest) -> str:
     return shlex.join(manifest.cmd)
 
 
+def _shell(kind: str, profile: str, pinned: bool) -> str:
+    if kind == "self":
+        return "timelab's own"
+    return f"{kind} {profile}{'' if pinned else ', not pinned'}"
+
+
 def _sandbox(kind: str, network: str, enforced: bool) -> str:
     if kind == "not-needed":
         return "not needed: this kind runs no code of yours"
@@ -124,7 +132,7 @@ def _count(number: int | None) -> str:
 
 
 def _preview(repo: Repo, stored: StoredRun, manifest: Manifest) -> None:
-    """Shows the beginning of the first small text output: what most people look for."""
+    """Shows the beginning of the first small text output, or a model's answers: what most people look for."""
     from timelab.cli import render
     from timelab.store.reader import artifact_bytes
 
@@ -132,10 +140,23 @@ def _preview(repo: Repo, stored: StoredRun, manifest: Manifest) -> None:
         if not artifact.path.startswith("output/") or not artifact.media_type.startswith(("text/", "application/json")):
             continue
         data = artifact_bytes(repo, stored, artifact.path) or b""
-        text = data[:PREVIEW_CHARS].decode("utf-8", "replace").splitlines()
+        lines = data[:PREVIEW_BYTES].decode("utf-8", "replace").splitlines()
+        if manifest.task.kind == "llm" and artifact.path == "output/output.jsonl":
+            lines = [_answer(line) for line in data.decode("utf-8", "replace").splitlines()[: PREVIEW_LINES + 1]]
+        width = shutil.get_terminal_size((100, 24)).columns - 4
         render.out("\n" + render.dim(f"  ── {render.plain(artifact.path)}"))
-        for line in text[:PREVIEW_LINES]:
-            render.out(f"  {render.plain(line)}")
-        if len(data) > PREVIEW_CHARS or len(text) > PREVIEW_LINES:
+        for line in lines[:PREVIEW_LINES]:
+            shown = render.plain(line)
+            render.out("  " + (shown if len(shown) <= width else shown[: width - 1] + "…"))
+        if len(data) > PREVIEW_BYTES or len(lines) > PREVIEW_LINES:
             render.out(render.dim("  …"))
         return
+
+
+def _answer(line: str) -> str:
+    """Returns one case of a model's output in short: its number and what was answered."""
+    try:
+        answer = json.loads(line)
+        return f"{answer['case']:>3}  {' '.join(str(answer['output']).split())}"
+    except (ValueError, KeyError, TypeError):
+        return line

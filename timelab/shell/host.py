@@ -44,7 +44,7 @@ class HostShell:
                 kind="host", profile=request.profile, pinned=False, lock_sha256=None, fingerprint=fingerprint
             ),
             environment=Environment(
-                system=nix_system(), apps=tuple(f"{name} {version}" for name, version in tools.items()), tools=tools
+                system=nix_system(), apps=(), tools=tools
             ),
         )
 

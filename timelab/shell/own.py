@@ -36,7 +36,7 @@ def own_session() -> Session:
         read_only=(),
         record=ShellRecord(kind="self", profile="self", pinned=False, lock_sha256=None, fingerprint=fingerprint),
         environment=Environment(
-            system=nix_system(), apps=tuple(f"{name} {version}" for name, version in versions.items()), tools=tools
+            system=nix_system(), apps=tuple(f"{name}@{version}" for name, version in versions.items()), tools=tools
         ),
     )
 
