@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -9,7 +10,7 @@ from typing import Any, Literal
 from timelab.canonical import sha256_bytes
 from timelab.diff import NONDETERMINISM, FileDiff, causes_of, changes, compare_outputs
 from timelab.diff.causes import spec_name
-from timelab.errors import DataError, SecretFound, SpecError, UsageError
+from timelab.errors import DataError, ProviderError, SecretFound, SpecError, UsageError
 from timelab.git import chain, history
 from timelab.git import repo as git_repo
 from timelab.git.chain import Entry
@@ -29,6 +30,8 @@ _LACKING = {
     "missing-extra": "an optional part of timelab",
 }
 """Errors of a replay that say that a part is not here, by slug."""
+
+_PIN = re.compile(r"@sha256:[0-9a-f]{64}\Z")
 
 
 @dataclass(frozen=True)
@@ -208,6 +211,10 @@ def _check_model(model: str, services: Services) -> None:
     provider = model.partition(":")[0]
     if provider not in services.providers:
         raise _Cannot(f"the model {model} is not here: no provider {provider}")
+    try:
+        services.providers[provider].describe(_PIN.sub("", model))
+    except ProviderError as error:
+        raise _Cannot(f"the model {model} is not here: {error.message}") from error
 
 
 def _cannot(manifest: Manifest, missing: str, replay_id: str | None) -> ReplayReport:

@@ -158,10 +158,9 @@ def _plan(repo: Repo, request: RunRequest, services: Services, state: CommitStat
 
 def _pin_files(services: Services, plan: Plan) -> tuple[str, ...]:
     """Returns the files that pin the plan's profile in a hash-locked environment."""
-    folders = [services.settings.pin_of(plan.profile, "uv"), f"env/{plan.profile}"]
-    folder = next((name.strip("/") for name in folders if name and f"{name.strip('/')}/uv.lock" in plan.commit.paths), None)
-    if folder is not None:
-        return (f"{folder}/uv.lock", f"{folder}/pyproject.toml")
+    for folder in (services.settings.pin_of(plan.profile, "uv"), f"env/{plan.profile}"):
+        if folder and f"{folder.strip('/')}/uv.lock" in plan.commit.paths:
+            return (f"{folder.strip('/')}/uv.lock", f"{folder.strip('/')}/pyproject.toml")
     # The root's pyproject.toml says more than what is installed, and counts as code.
     return ("uv.lock",) if plan.profile == "default" else ()
 
