@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from types import GenericAlias
+from typing import Any, Literal
 
 from timelab.errors import NotFound
 
@@ -19,18 +21,38 @@ DOCUMENTS: dict[str, str] = {
     "run": "timelab.manifest:Manifest",
     "config": "timelab.config:RepositoryConfig",
     "check": "timelab.check:CheckReport",
-    "trace": "timelab.views:Origins",
+    "settings": "timelab.config:ShownSettings",
+    "ran": "timelab.views:Ran",
+    "pending": "timelab.pending:Outcome[]",
+    "status": "timelab.views:StatusView",
+    "held": "timelab.queue:Held[]",
+    "allow": "timelab.views:Allowed",
+    "log": "timelab.store.rows:RunRow[]",
+    "versions": "timelab.versions:SpecVersion[]",
+    "trace": "timelab.views:Origin[]",
     "diff": "timelab.views:RunDiff",
     "verify": "timelab.views:VerifyReport",
-    "replay": "timelab.views:ReplayReports",
-    "settings": "timelab.config:ShownSettings",
+    "replay": "timelab.views:ReplayReport[]",
+    "sync": "timelab.git.sync:SyncReport",
+    "doctor": "timelab.views:Check[]",
 }
 """What has a schema, as `module:name` of a type that pydantic can describe; each stands in `<key>.schema.json`.
 
-A command's `--json` stands here under the command's name. A new document is one more line.
+`[]` after the name is a list of them. A command's `--json` stands here under the command's name, or, where a command
+prints several, under a name of its own whose title says which. A new document is one more line.
 """
 
-_TITLES = {"spec": "Spec", "run": "Manifest (run.json)", "config": "timelab.toml"}
+_TITLES = {
+    "spec": "Spec",
+    "run": "Manifest (run.json)",
+    "config": "timelab.toml",
+    "ran": "timelab run FILE --json, and ai --json",
+    "pending": "timelab run --pending --json",
+    "held": "timelab allow --list --json",
+    "allow": "timelab allow --json",
+    "versions": "timelab log SPEC --json",
+    "settings": "timelab config --json",
+}
 
 
 def schema(name: str) -> dict[str, Any]:
@@ -45,15 +67,18 @@ def schema(name: str) -> dict[str, Any]:
         raise NotFound(f"no schema is named {ascii(name)[:80]}", hint=f"one of: {', '.join(DOCUMENTS)}")
     module_name, _, type_name = DOCUMENTS[name].partition(":")
     module = import_module(module_name)
-    body = TypeAdapter(getattr(module, type_name)).json_schema(mode="validation")
-    if name != "spec" and name != "config":
-        # What we write is described as it is written: a field with a default is always there.
-        body = TypeAdapter(getattr(module, type_name)).json_schema(mode="serialization")
+    is_list = type_name.endswith("[]")
+    described: Any = getattr(module, type_name.removesuffix("[]"))
+    # What we write is described as it is written: a field with a default is always there.
+    mode: Literal["validation", "serialization"] = "validation" if name in ("spec", "config") else "serialization"
+    asked: Any = GenericAlias(list, (described,)) if is_list else described
+    body = TypeAdapter(asked).json_schema(mode=mode)
+    says = (is_list and inspect.getdoc(described)) or module.__doc__ or ""
     return {
         "$schema": DIALECT,
         "$id": f"{BASE}{name}.schema.json",
         "title": _TITLES.get(name, body.get("title", f"timelab {name} --json")),
-        "description": body.get("description") or (module.__doc__ or "").partition("\n")[0],
+        "description": body.get("description") or says.partition("\n")[0],
         **{key: value for key, value in body.items() if key not in ("title", "description")},
     }
 

@@ -3,9 +3,40 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal
 
 from timelab.diff import CasePair, Change, FileDiff
+
+# -- run
+
+
+@dataclass(frozen=True)
+class Ran:
+    """Is one run as `timelab run FILE` names it; `folder` is its absolute path, None in a bare repository."""
+
+    run_id: str
+    status: str
+    folder: str | None
+
+
+# -- allow
+
+
+@dataclass(frozen=True)
+class AllowedFile:
+    """Is one file, as it stands in a blob, that may take part in runs from now on."""
+
+    path: str
+    blob: str
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """Is what one consent changed: the files that are newly allowed, and the specs that run now."""
+
+    allowed: tuple[AllowedFile, ...]
+    queued: tuple[str, ...]
+
 
 # -- trace
 
@@ -192,10 +223,3 @@ class Check:
     state: Literal["passed", "wrong", "unknown"]
     detail: str
     heal: str | None
-
-
-Origins: TypeAlias = tuple[Origin, ...]
-"""Is what `trace --json` prints."""
-
-ReplayReports: TypeAlias = tuple[ReplayReport, ...]
-"""Is what `replay --json` prints: one report for each run."""

@@ -32,6 +32,7 @@ def command(names: tuple[str, ...], list_only: bool, show_only: bool, as_json: b
     from timelab import queue
     from timelab.cli import render
     from timelab.trust import open_allow_list
+    from timelab.views import Allowed, AllowedFile
 
     repo = current_repo()
     waiting = queue.held(repo)
@@ -51,7 +52,8 @@ def command(names: tuple[str, ...], list_only: bool, show_only: bool, as_json: b
     allowed.allow_files(pairs)
     queued = _release(repo, asked)
     if as_json:
-        render.emit_json({"allowed": [{"path": path, "blob": blob} for path, blob in pairs], "queued": queued})
+        files = tuple(AllowedFile(path, blob) for path, blob in pairs)
+        render.emit_json(Allowed(allowed=files, queued=tuple(queued)))
         return 0
     render.lines(f"allowed {render.plain(path)} ({render.short(blob)})" for path, blob in pairs)
     for path in queued:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from timelab.cli.options import current_repo, json_option, repo_path
+from timelab.errors import UsageError
 
 if TYPE_CHECKING:
     from timelab.git.repo import Repo
@@ -56,6 +58,10 @@ def run_file(repo: Repo, file: str, *, commit_first: bool, as_json: bool) -> int
     path = repo_path(repo, file)
     if path is None:
         raise click.UsageError(f"{file} is outside of the repository")
+    if repo.root is not None and not os.path.lexists(repo.root / path):
+        raise UsageError(f"no such file: {path}", hint=_nearest(repo.root / path, file))
+    if repo.root is not None and (repo.root / path).is_dir():
+        raise UsageError(f"{file} is a folder", hint="name a spec in it, or say --pending")
     name = RepoPath(path)
     services = services_for(repo)
     if commit_first:
@@ -77,14 +83,26 @@ def run_file(repo: Repo, file: str, *, commit_first: bool, as_json: bool) -> int
     return exit_code_of(stored.manifest())
 
 
+def _nearest(missing: Path, given: str) -> str:
+    """Returns a hint: the file beside a missing one whose name is nearest to its own."""
+    import difflib
+
+    try:
+        names = [path.name for path in missing.parent.iterdir() if path.is_file()]
+    except OSError:
+        names = []
+    near = difflib.get_close_matches(missing.name, names, n=1)
+    return f"did you mean {given.removesuffix(missing.name)}{near[0]}?" if near else "timelab run --help"
+
+
 def _print_stored(stored: StoredRun, as_json: bool) -> None:
     from timelab.cli import render
+    from timelab.views import Ran
 
     manifest = stored.manifest()
     if as_json:
-        render.emit_json(
-            {"run_id": manifest.run_id, "status": manifest.status.value, "folder": str(stored.folder or "")}
-        )
+        folder = str(stored.folder) if stored.folder is not None else None
+        render.emit_json(Ran(run_id=manifest.run_id, status=manifest.status.value, folder=folder))
         return
     took = render.duration(manifest.timestamp_start, manifest.timestamp_end)
     status = render.word(manifest.status.value)
@@ -124,7 +142,8 @@ def _run_pending(repo: Repo, range_: str | None, retry: bool, as_json: bool) -> 
     if as_json:
         render.emit_json(outcomes)
     elif not any(outcome.what != "ran-before" for outcome in outcomes):
-        render.talk(f"timelab: nothing to run, {len(outcomes)} spec versions have a record")
+        have = "has" if len(outcomes) == 1 else "have"
+        render.talk(f"timelab: nothing to run, {render.many(len(outcomes), 'spec version')} {have} a record")
     return worst_code(outcomes)
 
 
