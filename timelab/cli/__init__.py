@@ -96,15 +96,23 @@ class LazyGroup(click.Group):
 def _guarded(call: Any) -> int:
     try:
         result = call()
-        # A closed pipe may only show when the last of the output leaves.
-        sys.stdout.flush()
+        # A closed pipe may only show when the last of the output leaves. There is no stdout after `>&-`.
+        if sys.stdout is not None:
+            sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except click.exceptions.Exit as stop:
         return int(stop.exit_code)
     except (click.Abort, KeyboardInterrupt):
         return 130
+    except SystemExit:
+        # Only click raises it, for a closed pipe, and with 1: that is silent and no failure here (style E2).
+        return 0
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return 64
     except click.ClickException as error:
-        return _say(error.format_message().rstrip("."), _click_hint(error), 64)
+        message = error.format_message().rstrip(".")
+        return _say(message[:1].lower() + message[1:], _click_hint(error), 64)
     except TimelabError as error:
         return _say(error.message, error.hint, error.exit_code)
     except BrokenPipeError:
@@ -112,11 +120,17 @@ def _guarded(call: Any) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        return _say(f"{error.strerror or error}: {error.filename}" if error.filename else str(error), None, 70)
+        return _say(_os_message(error), None, 70)
     except Exception as error:
         from timelab.cli.report import write_report
 
         return _say(f"a bug in timelab: {type(error).__name__}", f"the report is in {write_report(error)}", 70)
+
+
+def _os_message(error: OSError) -> str:
+    what = (error.strerror or str(error)).lower()
+    # Without a name it is one of our own streams: every file that we open has one.
+    return f"{what}: {error.filename}" if error.filename else f"cannot write the output: {what}"
 
 
 def _click_hint(error: click.ClickException) -> str | None:

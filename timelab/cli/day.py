@@ -26,7 +26,7 @@ def command() -> int:
 
     repo = current_repo()
     if repo.root is None:
-        raise UsageError("a bare repository has no work tree, and so no day folder")
+        raise UsageError("a bare repository has no work tree, and so no day folder", hint="git clone it, and go there")
     day = datetime.now(UTC).strftime("%Y/%m/%d")
     for folder in FOLDERS:
         (repo.root / day / folder).mkdir(parents=True, exist_ok=True)

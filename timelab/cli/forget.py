@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from timelab.cli.options import current_repo
+from timelab.errors import UsageError
 
 
 @click.command()
@@ -23,8 +24,19 @@ def command(run: str, yes: bool) -> int:
     stored = find(repo, run)
     manifest = stored.manifest()
     title = f"{manifest.run_id[:8]} {render.plain(manifest.name)} ({manifest.status.value}, {manifest.timestamp_start})"
-    if not yes:
-        click.confirm(f"Forget run {title}?", abort=True, err=True)
+    if not yes and not _is_sure(title):
+        render.talk("timelab: nothing was forgotten")
+        return 0
     writer.forget(repo, stored)
     render.talk(f"timelab: forgot {title}")
     return 0
+
+
+def _is_sure(title: str) -> bool:
+    try:
+        return click.confirm(f"Forget run {title}?", err=True)
+    except click.Abort as error:
+        # click turns the end of the input and Ctrl-C into the same exception.
+        if not isinstance(error.__context__, EOFError):
+            raise
+        raise UsageError("nobody is here to ask", hint="timelab forget RUN --yes") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import click
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
     from timelab.versions import SpecVersion
 
 DEFAULT_LIMIT = 30
+STATUSES = ("ok", "failed", "timeout", "interrupted", "invalid", "refused")
+"""Those of `manifest.Status` that are recorded; a test compares them. Importing it would cost pydantic."""
+
+_DATE = re.compile(r"\d{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?)?", re.ASCII)
 HEADER = ("RUN", "STARTED", "TOOK", "STATUS", "NAME", "COMMIT", "WHAT")
 
 
@@ -20,10 +25,10 @@ HEADER = ("RUN", "STARTED", "TOOK", "STATUS", "NAME", "COMMIT", "WHAT")
 @click.argument("spec", required=False, metavar="[SPEC]")
 @click.option("-n", "limit", type=click.IntRange(1), default=None, help=f"How many runs; {DEFAULT_LIMIT} if not said.")
 @click.option("--all", "everything", is_flag=True, help="Every run, however many.")
-@click.option("--status", help="Only runs with this status.")
+@click.option("--status", type=click.Choice(STATUSES), metavar="STATUS", help="Only runs with this status.")
 @click.option("--kind", help="Only tasks of this kind.")
 @click.option("--model", help="Only runs that this model answered.")
-@click.option("--date", metavar="YYYY[-MM[-DD]]", help="Only runs that started then (UTC).")
+@click.option("--date", metavar="YYYY[-MM[-DD]]", help="Only runs that started in that year, month or day (UTC).")
 @click.option("--commit", "commit", metavar="COMMIT", help="Only runs of this commit.")
 @click.option("--same-as", metavar="RUN", help="Only runs of equal inputs, at other times (equal run_key).")
 @json_option
@@ -41,7 +46,7 @@ def command(spec: str | None, as_json: bool, limit: int | None, everything: bool
             "status": wanted["status"],
             "kind": wanted["kind"],
             "model": wanted["model"],
-            "date": wanted["date"],
+            "date": _date(wanted["date"]),
             "commit": _commit(wanted["commit"]),
             "same_as": _run_id(wanted["same_as"]),
         }
@@ -50,6 +55,9 @@ def command(spec: str | None, as_json: bool, limit: int | None, everything: bool
     if as_json:
         render.emit_json(rows)
         return 0
+    if not rows and any(wanted.values()):
+        render.talk("timelab: no run is like that")
+        return 0
     if not rows:
         render.talk("timelab: no runs here yet; commit a spec, or fetch records with `timelab sync`")
         return 0
@@ -57,6 +65,12 @@ def command(spec: str | None, as_json: bool, limit: int | None, everything: bool
     if total > len(rows):
         render.talk(f"… and {total - len(rows)} more: timelab log --all")
     return 0
+
+
+def _date(text: str | None) -> str | None:
+    if text is not None and not _DATE.fullmatch(text):
+        raise click.UsageError(f"--date wants YYYY, YYYY-MM or YYYY-MM-DD, not {text!r}")
+    return text
 
 
 def _commit(name: str | None) -> str | None:

@@ -16,7 +16,7 @@ class Progress:
     def __call__(self, what: str, done: int, total: int) -> None:
         """Shows `what done/total`, at most ten times a second."""
         now = time.monotonic()
-        if not sys.stderr.isatty() or (now - self._last_s < 0.1 and done < total):
+        if sys.stderr is None or not sys.stderr.isatty() or (now - self._last_s < 0.1 and done < total):
             return
         self._last_s, self._shown = now, True
         sys.stderr.write(f"\r\x1b[Ktimelab: {what} {done}/{total}")

@@ -17,5 +17,5 @@ def command() -> int:
     repo = current_repo()
     heal(repo)
     count = reindex(repo)
-    render.talk(f"timelab: rebuilt from {count} runs")
+    render.talk(f"timelab: rebuilt from {render.many(count, 'run')}")
     return 0

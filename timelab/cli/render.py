@@ -34,7 +34,12 @@ _STYLES = {
 
 def is_colourful() -> bool:
     """Says whether stdout is a terminal that wants colour."""
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return (
+        sys.stdout is not None
+        and sys.stdout.isatty()
+        and not os.environ.get("NO_COLOR")
+        and os.environ.get("TERM") != "dumb"
+    )
 
 
 def plain(text: str) -> str:
@@ -91,6 +96,11 @@ def size(size_bytes: int) -> str:
             return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
         value /= 1024
     return f"{value:.1f} GiB"
+
+
+def many(number: int, unit: str) -> str:
+    """Returns a number and its unit: `1 run`, `3 runs`."""
+    return f"{number} {unit}{'' if number == 1 else 's'}"
 
 
 def table(rows: Sequence[Sequence[str]], header: Sequence[str] = ()) -> list[str]:

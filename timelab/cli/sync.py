@@ -30,7 +30,7 @@ def command(remote: str | None, include_amended: bool, as_json: bool) -> int:
     if as_json:
         render.emit_json(report)
         return 0
-    render.talk(f"timelab: {name}: {report.fetched} runs fetched, {report.pushed} pushed")
+    render.talk(f"timelab: {render.plain(name)}: {render.many(report.fetched, 'run')} fetched, {report.pushed} pushed")
     if report.parted is not None:
         render.talk(f"timelab: this clone is a copy; from now on it writes as {report.parted[1]}")
     for kept in report.withheld:

@@ -73,6 +73,8 @@ def _digest(artifact: str) -> str:
     path = start_directory() / artifact
     if path.is_file():
         return sha256_file(path)
+    if path.is_dir():
+        raise UsageError(f"{artifact} is a folder", hint="name a file in it")
     text = artifact.removeprefix("sha256:").lower()
     if len(text) == 64 and all(sign in "0123456789abcdef" for sign in text):
         return text

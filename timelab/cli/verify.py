@@ -80,8 +80,8 @@ def _print(report: VerifyReport, quiet: bool) -> None:
     if report.ok and quiet:
         return
     signed = "" if report.is_signed else ", unsigned"
-    what = f"{_many(report.runs, 'run')} in {_many(report.chains, 'chain')}{signed}"
-    verdict = "all is well" if report.ok else f"{_many(len(report.findings), 'finding')}"
+    what = f"{render.many(report.runs, 'run')} in {render.many(report.chains, 'chain')}{signed}"
+    verdict = "all is well" if report.ok else f"{render.many(len(report.findings), 'finding')}"
     render.talk(f"timelab: {what}: {verdict}")
 
 
@@ -93,10 +93,6 @@ def _row(step: Step) -> tuple[str, ...]:
     result = render.word(step.result)
     unit = {"entries": "entry"}.get(step.unit, step.unit[:-1]) if step.checked == 1 else step.unit
     return (f"{step.number:>2}", step.name, f"{step.checked:>6} {unit}", result + (f" ({told})" if told else ""))
-
-
-def _many(number: int, unit: str) -> str:
-    return f"{number} {unit}{'' if number == 1 else 's'}"
 
 
 def _say(label: str, finding: Finding) -> None:

@@ -62,11 +62,15 @@ def read_regular(root: Path, path: str) -> bytes:
             raise PathError(f"{path}: is a link, or lies behind one", hint="name the file itself")
     try:
         descriptor = os.open(at, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise UsageError(f"no such file: {path}") from error
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        if stat.S_ISDIR(mode):
+            raise UsageError(f"{path} is a folder", hint="name a file in it")
+        raise PathError(f"{path}: is no regular file")
     with os.fdopen(descriptor, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise PathError(f"{path}: is no regular file")
         return stream.read()
 
 
