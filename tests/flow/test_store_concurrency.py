@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import multiprocessing
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from tests.helpers import Lab, fill, make_lab, projections
 from timelab.git import notes
 from timelab.git.repo import Repo
+from timelab.manifest import Manifest
 from timelab.names import Oid
 from timelab.store import writer
 from timelab.store.index import open_index
@@ -23,16 +25,29 @@ WRITERS = 8
 FORK = multiprocessing.get_context("fork")
 
 
+@dataclass(frozen=True)
+class Version:
+    """Is a commit and the spec's blob there."""
+
+    commit: Oid
+    blob: Oid
+
+
 @pytest.fixture
 def lab(repo: Path) -> Lab:
     return make_lab(repo)
 
 
-def write_runs(lab: Lab, commits: list[Oid], numbers: range, batch: int) -> None:
+def make(lab: Lab, commits: list[Version], number: int) -> tuple[Manifest, dict[str, bytes]]:
+    version = commits[number % len(commits)]
+    return lab.make(number, git_sha=version.commit, spec_blob=version.blob)
+
+
+def write_runs(lab: Lab, commits: list[Version], numbers: range, batch: int) -> None:
     """Is one writer: records its runs one by one, or `batch` at a time."""
     repo = Repo(lab.repo.git_dir, lab.repo.common_dir, lab.repo.root)
     own = Lab(repo, lab.git_sha, lab.spec_blob)
-    made = [own.make(number, git_sha=commits[number % len(commits)]) for number in numbers]
+    made = [make(own, commits, number) for number in numbers]
     for start in range(0, len(made), batch):
         piece = made[start : start + batch]
         if batch > 1:
@@ -44,7 +59,7 @@ def write_runs(lab: Lab, commits: list[Oid], numbers: range, batch: int) -> None
             assert run.run_id == manifest.run_id
 
 
-def run_writers(lab: Lab, commits: list[Oid], each: int, batches: list[int], timeout_s: float) -> None:
+def run_writers(lab: Lab, commits: list[Version], each: int, batches: list[int], timeout_s: float) -> None:
     children = [
         FORK.Process(target=write_runs, args=(lab, commits, range(n * each, (n + 1) * each), batches[n % len(batches)]))
         for n in range(WRITERS)
@@ -56,20 +71,19 @@ def run_writers(lab: Lab, commits: list[Oid], each: int, batches: list[int], tim
     assert [child.exitcode for child in children] == [0] * WRITERS
 
 
-def assert_all_there(lab: Lab, commits: list[Oid], total: int) -> None:
-    wanted = {lab.make(number, git_sha=commits[number % len(commits)])[0].run_id for number in range(total)}
+def assert_all_there(lab: Lab, commits: list[Version], total: int) -> None:
+    wanted = {make(lab, commits, number)[0].run_id for number in range(total)}
     found = list(runs(lab.repo))
     assert Counter(run.run_id for run in found) == Counter(dict.fromkeys(wanted, 1))
     assert lab.git("rev-list", "--count", found[0].ref) == str(total)
     for run in found:
         assert run.folder is not None
         assert (run.folder / "run.json").read_bytes() == run.manifest_bytes
-    on_commits = [line for oid in commits for line in lines_of(lab, oid)]
-    assert Counter(on_commits) == Counter(run.manifest_bytes for run in found)
-    assert Counter(lines_of(lab, lab.spec_blob)) == Counter(run.manifest_bytes for run in found)
-    listed = [
-        row[0] for path in lab.root.glob("*/*/*/runs.csv") for row in csv.reader(path.open()) if row[0] != "run_id"
-    ]
+    wanted_lines = Counter(run.manifest_bytes for run in found)
+    assert Counter(line for version in commits for line in lines_of(lab, version.commit)) == wanted_lines
+    assert Counter(line for version in commits for line in lines_of(lab, version.blob)) == wanted_lines
+    sheets = [path.read_text(encoding="utf-8").splitlines() for path in lab.root.glob("*/*/*/runs.csv")]
+    listed = [row[0] for sheet in sheets for row in csv.reader(sheet[1:])]
     assert Counter(listed) == Counter(dict.fromkeys(wanted, 1))
     assert heal(lab.repo) == Report()
     before = projections(lab)
@@ -81,8 +95,13 @@ def lines_of(lab: Lab, target: Oid) -> list[bytes]:
     return (notes.read_note(lab.repo, target) or b"").splitlines(keepends=True)
 
 
-def make_commits(lab: Lab, count: int) -> list[Oid]:
-    return [lab.commit_file(f"code/{number}.txt", f"{number}\n") for number in range(count)]
+def make_commits(lab: Lab, count: int) -> list[Version]:
+    """Commits versions of the spec, each of which is run many times."""
+    found: list[Version] = []
+    for number in range(count):
+        commit = lab.commit_file(lab.spec_path, f"timelab: 1\nkind: command\nargv: [echo, v{number}]\n")
+        found.append(Version(commit, Oid(lab.git("rev-parse", f"HEAD:{lab.spec_path}"))))
+    return found
 
 
 @pytest.mark.parametrize("batches", [[1], [5], [1, 5]], ids=["one by one", "batches", "both"])

@@ -27,7 +27,9 @@ CSV_COLUMNS = (
     "artifacts_path",
 )
 _RISKY = ("=", "+", "-", "@", "\t", "\r")
-_TAIL_BYTES = 256 << 10
+_TAILS_BYTES = (8 << 10, 256 << 10)
+"""How much of the file's end is read: runs end nearly in the order in which they started."""
+
 _RECORD = re.compile(rb"^[0-9a-f]{64},[^,\n]{27},", re.MULTILINE)
 
 
@@ -61,7 +63,7 @@ def update(index: Index, root: Path, day: str, fresh: Sequence[RunRow], *, room:
     if path.is_symlink():
         return
     size = index.csv_size(str(root), day)
-    if size is None or not _is_size(path, size) or not _work_in(path, size, fresh):
+    if size is None or not _is_size(path, size) or not any(_work_in(path, size, fresh, tail) for tail in _TAILS_BYTES):
         rows = index.select(date=day.replace("/", "-"))
         if not rows:
             path.unlink(missing_ok=True)
@@ -77,10 +79,10 @@ def _is_size(path: Path, size: int) -> bool:
         return False
 
 
-def _work_in(path: Path, size: int, fresh: Sequence[RunRow]) -> bool:
-    """Merges rows into the end of the file; False when they belong before what is read of it."""
+def _work_in(path: Path, size: int, fresh: Sequence[RunRow], tail_bytes: int) -> bool:
+    """Merges rows into the last `tail_bytes` of the file; False when they belong before those."""
     with path.open("r+b") as stream:
-        start = max(0, size - _TAIL_BYTES)
+        start = max(0, size - tail_bytes)
         stream.seek(start)
         tail = stream.read()
         starts = [match.start() for match in _RECORD.finditer(tail)]

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from timelab.atomic import sync_folder
+from timelab.atomic import process_start, sync_folder
 from timelab.errors import StoreError
 from timelab.store.layout import journal_folder
 
@@ -57,7 +57,8 @@ def announce(repo: Repo, intent: Intent) -> None:
     folder = journal_folder(repo)
     folder.mkdir(parents=True, exist_ok=True)
     data = json.dumps({key: value for key, value in asdict(intent).items() if key != "name"}).encode()
-    temporary = folder / f".{secrets.token_hex(8)}"
+    # It carries the process that writes it, so that what a crash leaves can be told from what is being written.
+    temporary = folder / f".{secrets.token_hex(8)}.{os.getpid()}"
     try:
         with temporary.open("xb") as stream:
             stream.write(data)
@@ -98,6 +99,14 @@ def announced(repo: Repo) -> list[Intent]:
         except (ValueError, TypeError, KeyError):
             path.unlink(missing_ok=True)
     return found
+
+
+def sweep(repo: Repo) -> None:
+    """Removes what the dead had begun to write here; it was never announced."""
+    for path in _files(journal_folder(repo)):
+        maker = path.name.rpartition(".")[2]
+        if path.name.startswith(".") and (not maker.isdigit() or process_start(int(maker)) is None):
+            path.unlink(missing_ok=True)
 
 
 def _files(folder: Path) -> list[Path]:

@@ -52,6 +52,11 @@ def staging_folder(repo: Repo) -> Path:
     return repo.timelab_dir / "staging"
 
 
+def scratch_folder(repo: Repo) -> Path:
+    """Returns where runs have the commit's files; what lies there goes by the name of the run."""
+    return repo.timelab_dir / "scratch"
+
+
 def journal_folder(repo: Repo) -> Path:
     """Returns where changes are announced before they are made."""
     return repo.timelab_dir / "journal"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,14 @@ from timelab.store import corrections, feed, folders, journal
 from timelab.store.completion import Reached, Recorded, no_stop, project, work_of, write_out
 from timelab.store.index import Index, open_index
 from timelab.store.journal import Intent
-from timelab.store.layout import RUN_FILE, RUNNING_FILE, journal_folder, quarantine_folder, staging_folder
+from timelab.store.layout import (
+    RUN_FILE,
+    RUNNING_FILE,
+    journal_folder,
+    quarantine_folder,
+    scratch_folder,
+    staging_folder,
+)
 from timelab.store.rebuild import refresh as refresh
 from timelab.store.rebuild import reindex as reindex
 from timelab.store.rebuild import restore_folders as restore_folders
@@ -195,14 +203,16 @@ def _finish_batch(repo: Repo, index: Index, intent: Intent, reached: Reached) ->
 def heal(repo: Repo, *, timeout_s: float = 60.0) -> Report:
     """Finishes what a crash left half done, and moves what never became a record to the quarantine.
 
-    Costs two listings when there is nothing to do. Runs whose process lives are left alone.
+    Costs three listings when there is nothing to do. Runs whose process lives are left alone.
     """
-    if not _is_work(journal_folder(repo)) and not _is_work(staging_folder(repo)):
+    if not any(_is_work(room) for room in (journal_folder(repo), staging_folder(repo), scratch_folder(repo))):
         return Report()
     with refs.store_lock(repo, timeout_s=timeout_s):
         finished = drain(repo)
         abandoned = _sweep(repo)
         finished += drain(repo)
+        journal.sweep(repo)
+        _sweep_scratch(repo)
     return Report(tuple(finished), tuple(abandoned))
 
 
@@ -229,6 +239,14 @@ def _sweep(repo: Repo) -> list[Abandoned]:
             else:
                 abandoned.append(_abandon(repo, path))
     return abandoned
+
+
+def _sweep_scratch(repo: Repo) -> None:
+    """Removes the commit's files that the dead had written out; a run's staging is there before them and longer."""
+    room = scratch_folder(repo)
+    for path in sorted(room.iterdir()) if room.is_dir() else []:
+        if re.fullmatch(RunId.pattern, path.name) and not _is_alive(staging_folder(repo) / path.name):
+            remove_tree(path)
 
 
 def _is_alive(staging: Path) -> bool:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from timelab.atomic import process_start
 from timelab.git.repo import Repo
-from timelab.store.layout import RUNNING_FILE, journal_folder, staging_folder
+from timelab.store.layout import RUNNING_FILE, journal_folder, quarantine_folder, staging_folder
+
+_RUN_ID = re.compile(r"[0-9a-f]{64}\b")
 
 
 def running(repo: Repo) -> list[str]:
@@ -21,6 +24,12 @@ def unfinished(repo: Repo) -> list[str]:
     alive = {path.name for path in staged if _is_alive(path)}
     left = {path.name for path in [*staged, *_listed(journal_folder(repo))]}
     return sorted(left - alive)
+
+
+def set_aside(repo: Repo) -> list[str]:
+    """Returns the ids of the runs that were cut off before their record; the quarantine keeps what they left."""
+    found = (_RUN_ID.match(path.name) for path in _listed(quarantine_folder(repo)))
+    return sorted({match.group() for match in found if match})
 
 
 def _listed(folder: Path) -> list[Path]:

@@ -53,7 +53,7 @@ def test_rows_stand_in_order_of_start_whatever_the_order_of_arrival(lab: Lab) ->
 
 
 def test_a_row_from_far_above_makes_the_file_anew(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(csvlog, "_TAIL_BYTES", 600)
+    monkeypatch.setattr(csvlog, "_TAILS_BYTES", (600, 900))
     for number in (10, 11, 12, 13, 14, 1, 12.5):
         lab.record(number)  # type: ignore[arg-type]
     before = (lab.root / DAY / "runs.csv").read_bytes()
