@@ -98,7 +98,8 @@ class Bench:
         """Counts what is lost when many write at once."""
         path, _ = ours.sample(self.room)
         mine = ours.in_process(self.room, "writers", str(path), "8", "100")
-        rows = [("timelab, 8 writers, 100 records each", f"{mine['lost']:.0f} of {mine['written']:.0f}")]
+        refused = f"; {mine['refused']:.0f} refused aloud" if mine["refused"] else ""
+        rows = [("timelab, 8 writers, 100 records each", f"{mine['lost']:.0f} of {mine['written']:.0f}{refused}")]
         rows.append(("`git notes add`, 8 writers, 50 notes each", f"{beside.note_losses(self.room)} of 400"))
         if "datalad" in self.programs:
             failed, misplaced = beside.datalad_losses(self.room, self.programs["datalad"])

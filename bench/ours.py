@@ -66,7 +66,7 @@ def _settle(path: Path, env: dict[str, str], *, limit_s: float = 60.0) -> None:
     sh([TIMELAB, "work"], path, env)
     end = time.monotonic() + limit_s
     queue = path / ".git/timelab/queue"
-    while any(entry.is_file() for entry in queue.glob("*")) if queue.is_dir() else False:
+    while any(queue.glob("*.job")):
         if time.monotonic() > end:
             raise Failed("the queue did not drain")
         time.sleep(0.02)

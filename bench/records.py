@@ -14,6 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from timelab.clock import parse_timestamp, timestamp
+from timelab.errors import StoreError
 from timelab.git.repo import Repo, discover
 from timelab.manifest import Manifest, recomputed_run_id
 from timelab.store import reader, writer
@@ -52,13 +53,20 @@ def many(path: Path, count: int) -> dict[str, float]:
 def worker(path: Path, count: int, first: int) -> dict[str, float]:
     """Records `count` runs one by one, as a run does."""
     repo = discover(path)
+    written = 0
     for manifest, files in list(copies(repo, count, first=first)):
         staging = repo.timelab_dir / "staging" / manifest.run_id
         for name, data in files.items():
             (staging / name).parent.mkdir(parents=True, exist_ok=True)
             (staging / name).write_bytes(data)
-        writer.commit(repo, manifest, staging)
-    return {"written": count}
+        try:
+            writer.commit(repo, manifest, staging)
+        except StoreError as error:
+            # Said aloud is not lost: only what was reported as written counts.
+            print(error.message, file=sys.stderr)
+        else:
+            written += 1
+    return {"written": written}
 
 
 def writers(path: Path, how_many: int, each: int) -> dict[str, float]:
@@ -68,11 +76,15 @@ def writers(path: Path, how_many: int, each: int) -> dict[str, float]:
     children = [
         subprocess.Popen(
             [sys.executable, "-m", "bench.records", "worker", str(path), str(each), str(1 + number * each)],
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         for number in range(how_many)
     ]
-    failed = sum(child.wait() != 0 for child in children)
+    answers = [child.communicate()[0] for child in children]
+    if any(child.returncode for child in children):
+        raise SystemExit("a writer ended badly")
+    written = int(sum(json.loads(answer)["written"] for answer in answers))
     seconds = time.perf_counter() - began
     after = {run.run_id for run in reader.runs(discover(path))}
     target = subprocess.run(["git", "rev-parse", "HEAD"], cwd=path, capture_output=True, text=True, check=True)
@@ -80,9 +92,8 @@ def writers(path: Path, how_many: int, each: int) -> dict[str, float]:
         ["git", "notes", "--ref", "timelab", "show", target.stdout.strip()], cwd=path, capture_output=True, check=True
     )
     noted = {json.loads(line)["run_id"] for line in note.stdout.splitlines()}
-    written = how_many * each
     kept = min(len(after - before), len(noted - before))
-    return {"written": written, "lost": written - kept, "failed": failed, "seconds": seconds}
+    return {"written": written, "lost": written - kept, "refused": how_many * each - written, "seconds": seconds}
 
 
 def main(argv: list[str]) -> int:
