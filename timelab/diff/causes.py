@@ -49,7 +49,7 @@ def changes(before: Manifest, after: Manifest, read_before: Reader, read_after: 
     found = [
         *_spec(before, after, specs),
         *_pairs("code", [("code", before.code_tree, after.code_tree)]),
-        *_inputs(before, after),
+        *_inputs(before, after, specs),
         *_shell(before, after),
         *_model(before, after, specs),
         *_params(before, after, specs),
@@ -127,9 +127,21 @@ def _spec(
         yield from _pairs(cause, [(key, old.get(key), new.get(key))])
 
 
-def _inputs(before: Manifest, after: Manifest) -> Iterator[Change]:
+def _inputs(
+    before: Manifest, after: Manifest, specs: tuple[dict[str, Any] | None, dict[str, Any] | None]
+) -> Iterator[Change]:
     old, new = ({item.path: item.sha256 for item in manifest.inputs} for manifest in (before, after))
-    yield from _pairs("inputs", ((path, old.get(path), new.get(path)) for path in sorted({*old, *new})))
+    programs = {path for spec in specs for path in _programs(spec or {})}
+    for path in sorted({*old, *new}):
+        # What a spec runs is an input by its digest, and code to whoever asks why.
+        cause: Cause = "code" if path in programs else "inputs"
+        yield from _pairs(cause, [(path, old.get(path), new.get(path))])
+
+
+def _programs(spec: dict[str, Any]) -> list[Any]:
+    argv = spec.get("argv")
+    named = [spec.get("script"), argv[0] if isinstance(argv, list) and argv else None]
+    return [name.removeprefix("./") for name in named if isinstance(name, str)]
 
 
 def _shell(before: Manifest, after: Manifest) -> Iterator[Change]:

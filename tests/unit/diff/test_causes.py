@@ -66,6 +66,12 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], tuple[str, ...]]] = [
     ("broken spec", {}, {"spec": b": ["}, ("spec",)),
     ("code", {"code_tree": CODE}, {"code_tree": Oid("d" * 40)}, ("code",)),
     ("input", {"inputs": {"a.csv": b"1"}}, {"inputs": {"a.csv": b"2"}}, ("inputs",)),
+    (
+        "script",
+        {"spec": b"kind: command\nscript: a.py\n", "inputs": {"a.py": b"1"}},
+        {"spec": b"kind: command\nscript: a.py\n", "inputs": {"a.py": b"2"}},
+        ("code",),
+    ),
     ("one more input", {}, {"inputs": {"a.csv": b"2"}}, ("inputs",)),
     ("lock", {"shell": shell()}, {"shell": shell(lock_sha256=sha256_bytes(b"x"))}, ("shell",)),
     ("fingerprint", {"shell": shell()}, {"shell": shell(fingerprint=sha256_bytes(b"x"))}, ("shell",)),
