@@ -11,32 +11,30 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from timelab import __version__
-from timelab.clock import Clock, Randomness, timestamp
+from timelab.clock import Clock, Randomness
 from timelab.config import Settings
-from timelab.errors import DataError, ModelMismatch, SandboxError, SecretFound, ShellError, SpecError, TimelabError
+from timelab.errors import ModelMismatch, SandboxError, SecretFound, ShellError, SpecError, TimelabError
+from timelab.events import EVENTS_FILE, EventKind, EventLog
 from timelab.executors.base import Executor, TaskContext, TaskResult
-from timelab.git import chain, trees, worktree
 from timelab.git import repo as git_repo
+from timelab.git import trees, worktree
 from timelab.git.repo import Repo
 from timelab.manifest import (
     Determinism,
-    Environment,
     Failure,
     Manifest,
     SandboxRecord,
     Status,
     Usage,
-    flake_metadata,
-    make_run_key,
 )
 from timelab.names import Oid, RepoPath, RunId
 from timelab.plan import DATED_FOLDER, CommitState, Plan, is_spec_path, make_invalid_plan, make_plan
 from timelab.providers.base import Provider
+from timelab.recording import record_run, take_out_secrets
+from timelab.redact import mask
 from timelab.shell.base import Session, Shell, ShellRequest
 from timelab.spec.model import CommandSpec, LlmSpec
 from timelab.store import writer
@@ -116,7 +114,7 @@ def run_spec(repo: Repo, request: RunRequest, services: Services) -> StoredRun:
         except KeyboardInterrupt as stop:
             interrupted = stop
             session, result = services.own_shell(), _ended(Status.INTERRUPTED, "interrupted", "stopped by the user")
-    stored = _record(repo, services, plan, session, result, staging.path)
+    stored = record_run(repo, services.clock, plan, session, result, staging=staging.path)
     if interrupted is not None:
         raise interrupted
     return stored
@@ -186,13 +184,40 @@ def _work(
     if request.give_up is not None:
         status, failure = request.give_up
         return services.own_shell(), _ended(status, failure.slug, failure.message)
-    hit = _planted_secret(staging)
+    hit = take_out_secrets(staging)
     if hit is not None:
         return services.own_shell(), _ended(Status.FAILED, SecretFound.slug, hit)
+    events = EventLog(staging / EVENTS_FILE, services.clock, mask)
+    events.emit(EventKind.RUN_STARTED, run_id=plan.run_id, task=plan.spec.kind, spec=plan.record.path)
     try:
         session = _enter(repo, services, plan)
     except ShellError as error:
         return services.own_shell(), _ended(Status.FAILED, error.slug, error.message)
+    shell = session.record
+    events.emit(EventKind.SHELL_ENTERED, shell=shell.kind, profile=shell.profile, pinned=shell.pinned)
+    if shell.kind == "host" and plan.profile != "host":
+        events.emit(EventKind.FALLBACK, what="shell", reason=f"nothing pins the profile {plan.profile}")
+    result = _execute(repo, request, services, plan, session, staging=staging, scratch=scratch)
+    for attempt in result.providers:
+        kind = EventKind.PROVIDER_CALL if attempt.outcome == "answered" else EventKind.PROVIDER_SKIPPED
+        events.emit(kind, provider=attempt.provider, model=attempt.model, reason=attempt.reason)
+    if not result.sandbox.enforced:
+        events.emit(EventKind.FALLBACK, what="sandbox", reason="nothing enforces it here; best effort was asked for")
+    events.emit(EventKind.TASK_ENDED, status=result.status.value, sandbox=result.sandbox.kind)
+    return session, result
+
+
+def _execute(
+    repo: Repo,
+    request: RunRequest,
+    services: Services,
+    plan: Plan,
+    session: Session,
+    *,
+    staging: Path,
+    scratch: Path,
+) -> TaskResult:
+    """Gives the task its files and does it."""
     source = None
     if plan.executes_user_code:
         source = scratch / "src"
@@ -209,11 +234,11 @@ def _work(
         progress=request.progress,
     )
     try:
-        return session, services.executors[plan.spec.kind].execute(context)
+        return services.executors[plan.spec.kind].execute(context)
     except (SandboxError, ModelMismatch) as error:
-        return session, _ended(Status.REFUSED, error.slug, error.message)
+        return _ended(Status.REFUSED, error.slug, error.message)
     except TimelabError as error:
-        return session, _ended(Status.FAILED, error.slug, error.message)
+        return _ended(Status.FAILED, error.slug, error.message)
 
 
 def _enter(repo: Repo, services: Services, plan: Plan) -> Session:
@@ -251,22 +276,6 @@ def _export(repo: Repo, plan: Plan, source: Path) -> None:
         target.chmod(mode)
 
 
-def _planted_secret(staging: Path) -> str | None:
-    """Looks for secrets in spec and inputs before anything runs; removes the file, returns where one was."""
-    from timelab.redact import scan_folder
-
-    found = scan_folder(staging)
-    for path, _ in found:
-        (staging / path).unlink(missing_ok=True)
-    return _say_where(found) if found else None
-
-
-def _say_where(found: list[Any]) -> str:
-    path, finding = found[0]
-    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-    return f"{path}:{finding.line}: {finding.kind}{more}"
-
-
 def _ended(status: Status, slug: str, message: str) -> TaskResult:
     return TaskResult(
         status=status,
@@ -279,102 +288,6 @@ def _ended(status: Status, slug: str, message: str) -> TaskResult:
     )
 
 
-def _record(
-    repo: Repo, services: Services, plan: Plan, session: Session, result: TaskResult, staging: Path
-) -> StoredRun:
-    """Scans what came out, hashes it, builds the manifest and stores the run."""
-    hit = _planted_secret(staging)
-    if hit is not None:
-        failure = Failure(slug=SecretFound.slug, message=hit)
-        result = replace(result, status=Status.FAILED, error=failure, cmd=())
-    try:
-        artifacts = writer.collect(staging)
-    except DataError as error:
-        result = replace(result, status=Status.FAILED, error=Failure(slug=error.slug, message=error.message))
-        shutil.rmtree(staging / "output", ignore_errors=True)
-        artifacts = writer.collect(staging)
-    manifest = _manifest(repo, services, plan, session, result, artifacts)
-    return writer.commit(repo, manifest, staging)
-
-
-def _manifest(
-    repo: Repo, services: Services, plan: Plan, session: Session, result: TaskResult, artifacts: Any
-) -> Manifest:
-    """Builds the manifest; one that itself holds a secret (a file's name, an argument) is built again without."""
-    from timelab.redact import find_secrets
-
-    end = max(services.clock.now(), _start_of(plan) + timedelta(microseconds=1))
-    model = result.model
-    manifest = Manifest(
-        schema_version=1,
-        run_id=plan.run_id,
-        run_key=make_run_key(
-            task_sha256=plan.task.sha256,
-            inputs=plan.inputs,
-            code_tree=plan.commit.code_tree,
-            fingerprint=session.record.fingerprint,
-            model_hash=model.hash if model else None,
-            params=model.params if model else None,
-        ),
-        name=plan.name,
-        status=result.status,
-        timestamp_start=plan.timestamp_start,
-        timestamp_end=timestamp(end),
-        cmd=result.cmd,
-        exit_code=result.exit_code,
-        git_sha=plan.commit.git_sha,
-        git_describe=plan.commit.describe,
-        git_tree=plan.commit.git_tree,
-        code_tree=plan.commit.code_tree,
-        dirty=plan.commit.dirty,
-        flake_lock_sha256=plan.flake_lock_sha256,
-        flake_metadata=flake_metadata(plan.commit.flake_lock),
-        spec=plan.record,
-        task=plan.task,
-        env=_environment(session),
-        shell=session.record,
-        sandbox=result.sandbox,
-        inputs=plan.inputs,
-        model=model,
-        providers=result.providers,
-        usage=result.usage,
-        determinism=replace_seed(result.determinism, plan.seed_drawn),
-        artifacts=artifacts,
-        replay_of=plan.replay_of,
-        reused_from=None,
-        parent_run=None,
-        error=result.error,
-        writer=chain.writer_id(repo),
-        timelab_version=__version__,
-    )
-    found = find_secrets(manifest.to_bytes(), "run.json")
-    if found:
-        failure = Failure(slug=SecretFound.slug, message=f"run.json: {found[0].kind} in a name or an argument")
-        clean = result.error is not None and result.error.slug == SecretFound.slug and not result.cmd
-        if clean:
-            raise SecretFound("a secret stands where it cannot be taken out: nothing was recorded")
-        stripped = replace(result, status=Status.FAILED, error=failure, cmd=(), model=None, providers=())
-        return _manifest(repo, services, plan, session, stripped, ())
-    return manifest
-
-
-def _environment(session: Session) -> Environment:
-    """Returns where it ran, with the programs that were used to get there, `name@version` (A60)."""
-    used = (f"timelab@{__version__}", *(app for app in session.environment.apps if not app.startswith("timelab@")))
-    return session.environment.model_copy(update={"apps": used})
-
-
-def replace_seed(determinism: Determinism, seed_drawn: bool) -> Determinism:
-    """Returns the determinism record with the plan's word on where the seed came from (A74)."""
-    return determinism.model_copy(update={"seed_drawn": seed_drawn})
-
-
-def _start_of(plan: Plan) -> Any:
-    from timelab.clock import parse_timestamp
-
-    return parse_timestamp(plan.timestamp_start)
-
-
 def _record_invalid(
     repo: Repo, request: RunRequest, services: Services, state: CommitState, data: bytes, error: SpecError
 ) -> StoredRun:
@@ -382,7 +295,7 @@ def _record_invalid(
     plan = make_invalid_plan(data, request.spec_path, trees.write_blob(repo, data), state, start=services.clock.now())
     staging = writer.open_staging(repo, plan)
     result = _ended(Status.INVALID, error.slug, error.message)
-    return _record(repo, services, plan, services.own_shell(), result, staging.path)
+    return record_run(repo, services.clock, plan, services.own_shell(), result, staging=staging.path)
 
 
 @contextmanager
