@@ -21,7 +21,7 @@ LAYERS: list[tuple[str, str, str]] = [
     ("configured", ORDERED, "settings"),
     ("doing", APART, "executors store queue"),
     ("trust", ORDERED, "trust"),
-    ("conductor", ORDERED, "run pending setup versions"),
+    ("conductor", ORDERED, "recording run pending setup versions"),
     ("reading", APART, "verify replay search"),
     ("edges", ORDERED, "testing cli __main__"),
     ("optional", APART, "contrib"),
