@@ -26,7 +26,7 @@ def dead_pid() -> int:
     return child.pid
 
 
-def test_nothing_to_do_is_two_listings(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_to_do_is_three_listings(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     assert heal(lab.repo) == Report()
     lab.record(0)
     monkeypatch.setattr("timelab.git.refs.store_lock", None)
@@ -60,6 +60,29 @@ def test_staging_in_the_making_is_removed_with_its_maker_only(lab: Lab) -> None:
         (room / f".{'a' * 64}.{pid}/input").mkdir(parents=True)
     heal(lab.repo)
     assert [path.name for path in room.iterdir()] == [f".{'a' * 64}.{os.getpid()}"]
+
+
+def test_what_the_dead_had_begun_to_announce_is_removed_with_its_maker_only(lab: Lab) -> None:
+    room = lab.repo.timelab_dir / "journal"
+    room.mkdir(parents=True)
+    (room / f".abc.{os.getpid()}").write_bytes(b"{")
+    (room / f".abc.{2**22 + 1}").write_bytes(b"{")
+    (room / ".abc").write_bytes(b"{")
+    heal(lab.repo)
+    assert [path.name for path in room.iterdir()] == [f".abc.{os.getpid()}"]
+
+
+def test_the_files_of_the_commit_go_with_the_run_that_had_them(lab: Lab) -> None:
+    """Design 2: a killed run leaves no scratch folder; that of a run under way, and what is no run's, stays."""
+    room = lab.repo.timelab_dir / "scratch"
+    for name in ("a" * 64, "b" * 64, "other"):
+        (room / name / "src").mkdir(parents=True)
+    owner = {"status": "running", "pid": os.getpid(), "pid_start": process_start(os.getpid())}
+    staging = lab.repo.timelab_dir / "staging" / ("b" * 64)
+    staging.mkdir(parents=True)
+    (staging / "running.json").write_text(json.dumps(owner))
+    heal(lab.repo)
+    assert sorted(path.name for path in room.iterdir()) == ["b" * 64, "other"]
 
 
 def test_a_whole_staging_folder_of_the_dead_is_recorded(lab: Lab) -> None:
