@@ -207,11 +207,15 @@ class LastRun:
 
 @dataclass(frozen=True)
 class StatusView:
-    """Is the state of a repository's runs (`timelab status`); `unfinished` are runs that were cut off."""
+    """Is the state of a repository's runs (`timelab status`).
+
+    `unfinished` are runs that were cut off; `set_aside` those of them that left no record, by now in the quarantine.
+    """
 
     jobs: tuple[JobView, ...]
     waiting: tuple[WaitingView, ...]
     unfinished: tuple[str, ...]
+    set_aside: tuple[str, ...]
     last: tuple[LastRun, ...]
 
 

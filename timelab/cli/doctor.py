@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import stat
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -113,13 +114,18 @@ def _secrets(repo: Repo) -> Iterator[Check]:
 def _records(repo: Repo) -> Iterator[Check]:
     from timelab import queue
     from timelab.store.index import open_index
-    from timelab.store.standing import unfinished
+    from timelab.store.layout import quarantine_folder
+    from timelab.store.standing import set_aside, unfinished
     from timelab.verify import verify
     from timelab.views import Check
 
     left = unfinished(repo)
     detail = f"{len(left)} runs were cut off" if left else "nothing half done"
     yield Check("journal", "wrong" if left else "passed", detail, "timelab doctor --repair")
+    for run_id in set_aside(repo):
+        # No command takes it away: what it left is for the user to look at.
+        detail = f"run {run_id[:8]} was cut off and left no record"
+        yield Check("quarantine", "unknown", detail, f"rm -r {shlex.quote(str(quarantine_folder(repo) / run_id))}")
     jobs = queue.entries(repo)
     waiting = [entry for entry in jobs if entry.state == "queued"]
     yield Check("queue", "passed", f"{len(waiting)} queued, {len(jobs) - len(waiting)} running", None)

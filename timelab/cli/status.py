@@ -35,7 +35,7 @@ def status_of(repo: Repo, *, whole: bool = False) -> StatusView:
     """Returns the state of queue, consent and last runs; `whole` reconciles history too, which reads every spec."""
     from timelab import queue
     from timelab.store.index import open_index
-    from timelab.store.standing import unfinished
+    from timelab.store.standing import set_aside, unfinished
     from timelab.views import JobView, LastRun, StatusView, WaitingView
 
     jobs = tuple(
@@ -60,6 +60,7 @@ def status_of(repo: Repo, *, whole: bool = False) -> StatusView:
         jobs=jobs,
         waiting=tuple(WaitingView(path, commit, reason) for (path, commit), reason in waiting.items()),
         unfinished=tuple(unfinished(repo)),
+        set_aside=tuple(set_aside(repo)),
         last=last,
     )
 
@@ -97,6 +98,8 @@ def print_status(view: StatusView) -> None:
         render.out(f"{render.word('held')}  {place}  {render.plain(each.reason)}")
     for name in view.unfinished:
         render.out(f"{render.word('wrong')}  {name}  a run was cut off: timelab doctor --repair")
+    for name in view.set_aside:
+        render.out(f"{render.word('unknown')}  {name}  a run was cut off and left no record: timelab doctor")
     if view.last:
         render.out()
         render.out(render.dim("last runs"))
