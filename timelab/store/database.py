@@ -125,6 +125,8 @@ def _connect(path: Path) -> sqlite3.Connection:
 def _prepare(connection: sqlite3.Connection) -> None:
     # A projection needs no sync: what a power cut takes is read again from the chains.
     connection.execute("PRAGMA synchronous = OFF")
+    # In KiB, taken as needed: digests come in no order, and a rebuild of 100,000 runs touches every page of six indexes.
+    connection.execute("PRAGMA cache_size = -200000")
     if connection.execute("PRAGMA user_version").fetchone()[0] == VERSION:
         return
     connection.execute("PRAGMA journal_mode = WAL")
