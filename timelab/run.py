@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from timelab.clock import Clock, Randomness
 from timelab.config import Settings
-from timelab.errors import ModelMismatch, SandboxError, SecretFound, ShellError, SpecError, TimelabError
+from timelab import interrupts
+from timelab.errors import ModelMismatch, SandboxError, SecretFound, ShellError, SpecError, StoreError, TimelabError
 from timelab.events import EVENTS_FILE, EventKind, EventLog
 from timelab.executors.base import Executor, TaskContext, TaskResult
 from timelab.git import repo as git_repo
@@ -53,6 +54,9 @@ EXIT_CODES: Mapping[Status, int] = {
     Status.REFUSED: 70,
 }
 """What `timelab run` ends with, by how the run ended (design 2); a pinned model that does not match is 65."""
+
+
+_SAME_MOMENT_TRIES = 5
 
 
 @dataclass(frozen=True)
@@ -102,22 +106,38 @@ def run_spec(repo: Repo, request: RunRequest, services: Services) -> StoredRun:
     data = state.read(request.spec_path)
     if data is None:
         raise SpecError(f"{request.spec_path}: no such file in the commit", hint=f"git add {request.spec_path}")
-    try:
-        plan = _plan(repo, request, services, state, data)
-    except SpecError as error:
-        return _record_invalid(repo, request, services, state, data, error)
-    staging = writer.open_staging(repo, plan)
-    interrupted: KeyboardInterrupt | None = None
-    with _scratch(repo, plan.run_id) as scratch:
+    # A staged run is recorded however often it is told to stop: only its work can be broken off.
+    with interrupts.held() as hold:
         try:
-            session, result = _work(repo, request, services, plan, staging.path, scratch)
-        except KeyboardInterrupt as stop:
-            interrupted = stop
-            session, result = services.own_shell(), _ended(Status.INTERRUPTED, "interrupted", "stopped by the user")
-    stored = record_run(repo, services.clock, plan, session, result, staging=staging.path)
+            plan, staging = _stage(repo, request, services, state, data)
+        except SpecError as error:
+            return _record_invalid(repo, request, services, state, data, error)
+        interrupted: KeyboardInterrupt | None = None
+        with _scratch(repo, plan.run_id) as scratch:
+            try:
+                with hold.lifted():
+                    session, result = _work(repo, request, services, plan, staging.path, scratch)
+            except KeyboardInterrupt as stop:
+                interrupted = stop
+                session, result = services.own_shell(), _ended(Status.INTERRUPTED, "interrupted", "stopped by the user")
+        stored = record_run(repo, services.clock, plan, session, result, staging=staging.path)
     if interrupted is not None:
         raise interrupted
     return stored
+
+
+def _stage(
+    repo: Repo, request: RunRequest, services: Services, state: CommitState, data: bytes
+) -> tuple[Plan, writer.Staging]:
+    """Plans the run and opens its staging folder; one that has its id already started in the same microsecond."""
+    for tries_left in range(_SAME_MOMENT_TRIES, -1, -1):
+        plan = _plan(repo, request, services, state, data)
+        try:
+            return plan, writer.open_staging(repo, plan)
+        except StoreError as error:
+            if error.slug != "run-exists" or not tries_left:
+                raise
+    raise AssertionError
 
 
 def _plan(repo: Repo, request: RunRequest, services: Services, state: CommitState, data: bytes) -> Plan:
@@ -177,27 +197,38 @@ def _profile_of(spec_path: str, state: CommitState) -> str:
     return "default"
 
 
-def _work(
-    repo: Repo, request: RunRequest, services: Services, plan: Plan, staging: Path, scratch: Path
-) -> tuple[Session, TaskResult]:
+@dataclass(frozen=True)
+class _Bench:
+    """Is what a task is done with: `staging` is the run folder in the making, `scratch` is gone afterwards."""
+
+    repo: Repo
+    request: RunRequest
+    services: Services
+    plan: Plan
+    staging: Path
+    scratch: Path
+
+
+def _work(bench: _Bench) -> tuple[Session, TaskResult]:
     """Enters the shell and does the task; every failure becomes a result."""
-    if request.give_up is not None:
-        status, failure = request.give_up
+    plan, services = bench.plan, bench.services
+    if bench.request.give_up is not None:
+        status, failure = bench.request.give_up
         return services.own_shell(), _ended(status, failure.slug, failure.message)
-    hit = take_out_secrets(staging)
+    hit = take_out_secrets(bench.staging)
     if hit is not None:
         return services.own_shell(), _ended(Status.FAILED, SecretFound.slug, hit)
-    events = EventLog(staging / EVENTS_FILE, services.clock, mask)
+    events = EventLog(bench.staging / EVENTS_FILE, services.clock, mask)
     events.emit(EventKind.RUN_STARTED, run_id=plan.run_id, task=plan.spec.kind, spec=plan.record.path)
     try:
-        session = _enter(repo, services, plan)
+        session = _enter(bench.repo, services, plan)
     except ShellError as error:
         return services.own_shell(), _ended(Status.FAILED, error.slug, error.message)
     shell = session.record
     events.emit(EventKind.SHELL_ENTERED, shell=shell.kind, profile=shell.profile, pinned=shell.pinned)
     if shell.kind == "host" and plan.profile != "host":
         events.emit(EventKind.FALLBACK, what="shell", reason=f"nothing pins the profile {plan.profile}")
-    result = _execute(repo, request, services, plan, session, staging=staging, scratch=scratch)
+    result = _execute(bench, session)
     for attempt in result.providers:
         kind = EventKind.PROVIDER_CALL if attempt.outcome == "answered" else EventKind.PROVIDER_SKIPPED
         events.emit(kind, provider=attempt.provider, model=attempt.model, reason=attempt.reason)
@@ -207,31 +238,23 @@ def _work(
     return session, result
 
 
-def _execute(
-    repo: Repo,
-    request: RunRequest,
-    services: Services,
-    plan: Plan,
-    session: Session,
-    *,
-    staging: Path,
-    scratch: Path,
-) -> TaskResult:
+def _execute(bench: _Bench, session: Session) -> TaskResult:
     """Gives the task its files and does it."""
+    plan, services = bench.plan, bench.services
     source = None
     if plan.executes_user_code:
-        source = scratch / "src"
-        _export(repo, plan, source)
+        source = bench.scratch / "src"
+        _export(bench.repo, plan, source)
     context = TaskContext(
         plan=plan,
         session=session,
-        staging=staging,
+        staging=bench.staging,
         source=source,
         providers=services.providers,
         clock=services.clock,
         best_effort_sandbox=services.settings.sandbox == "best-effort",
         user_env={name: services.user_env[name] for name in plan.spec.env if name in services.user_env},
-        progress=request.progress,
+        progress=bench.request.progress,
     )
     try:
         return services.executors[plan.spec.kind].execute(context)
