@@ -116,7 +116,7 @@ def run_spec(repo: Repo, request: RunRequest, services: Services) -> StoredRun:
         with _scratch(repo, plan.run_id) as scratch:
             try:
                 with hold.lifted():
-                    session, result = _work(repo, request, services, plan, staging.path, scratch)
+                    session, result = _work(_Bench(repo, request, services, plan, staging.path, scratch))
             except KeyboardInterrupt as stop:
                 interrupted = stop
                 session, result = services.own_shell(), _ended(Status.INTERRUPTED, "interrupted", "stopped by the user")
