@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from tests.cli.notebook import Notebook
+
+
+def test_an_identical_replay_says_so_and_is_a_run_of_its_own(notebook: Notebook) -> None:
+    """A12, A16."""
+    said = notebook.timelab("replay", "last")
+    assert (said.code, said.err) == (0, "")
+    assert said.out == "replay of ID8 hello as ID8  identical\n  output/hello.txt  identical\n"
+    newest, replayed = notebook.runs()[:2]
+    assert newest["replay_of"] == replayed["run_id"]
+
+
+def test_several_runs_are_replayed_each_with_its_verdict(notebook: Notebook) -> None:
+    first, second, third = (row["run_id"] for row in notebook.runs())
+    reports = notebook.json("replay", "replay", first, second[:9], third, first)
+    assert [each["run_id"] for each in reports] == [first, second, third]
+    assert {each["verdict"] for each in reports} == {"identical"}
+
+
+def test_a_difference_is_told_with_cause_and_first_place(notebook: Notebook) -> None:
+    """A223: 65, and people read why."""
+    notebook.commit({"specs/hello.yaml": (notebook.root / "specs/hello.yaml").read_text().replace("hallo", "salut")})
+    said = notebook.timelab("replay", "specs/hello.yaml", "--at", "HEAD")
+    assert said.code == 65
+    assert [line.strip() for line in said.out.splitlines()] == [
+        "replay of ID8 hello as ID8  differs",
+        "output/hello.txt  differs",
+        "cause: spec",
+        "argv: [sh, -c, echo hallo > $TIMELAB_OUTPUT/hello.txt] → [sh, -c, echo salut > $TIMELAB_OUTPUT/hello.txt]",
+        "first difference: output/hello.txt, line 1",
+        "- hallo",
+        "+ salut",
+    ]
+
+
+def test_what_cannot_be_had_is_named(notebook: Notebook) -> None:
+    notebook.git("rm", "-q", "specs/bad.yaml")
+    notebook.git("commit", "-q", "-m", "gone")
+    said = notebook.timelab("replay", "specs/bad.yaml", "--at", "HEAD")
+    assert said.code == 65
+    assert said.out == "replay of ID8 bad  cannot\n  missing: there is no specs/bad.yaml at HEAD\n"
+
+
+def test_wrong_calls_end_with_64_and_run_nothing(notebook: Notebook) -> None:
+    """A222–A224."""
+    before = len(notebook.runs())
+    for args in (
+        ["last", "--set", "seed"],
+        ["last", "--set", "seed=1"],
+        ["last", "--model", "x:y"],
+        [],
+        ["last", "--at", "nowhere"],
+    ):
+        said = notebook.timelab("replay", *args)
+        assert said.code == 64, args
+        assert said.err.startswith("timelab: ")
+    assert len(notebook.runs()) == before
