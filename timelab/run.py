@@ -14,9 +14,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from timelab import interrupts
 from timelab.clock import Clock, Randomness
 from timelab.config import Settings
-from timelab import interrupts
 from timelab.errors import ModelMismatch, SandboxError, SecretFound, ShellError, SpecError, StoreError, TimelabError
 from timelab.events import EVENTS_FILE, EventKind, EventLog
 from timelab.executors.base import Executor, TaskContext, TaskResult
@@ -129,15 +129,16 @@ def run_spec(repo: Repo, request: RunRequest, services: Services) -> StoredRun:
 def _stage(
     repo: Repo, request: RunRequest, services: Services, state: CommitState, data: bytes
 ) -> tuple[Plan, writer.Staging]:
-    """Plans the run and opens its staging folder; one that has its id already started in the same microsecond."""
-    for tries_left in range(_SAME_MOMENT_TRIES, -1, -1):
+    """Plans the run and opens its staging folder; again when another run began in the same microsecond."""
+    tries = 0
+    while True:
         plan = _plan(repo, request, services, state, data)
         try:
             return plan, writer.open_staging(repo, plan)
         except StoreError as error:
-            if error.slug != "run-exists" or not tries_left:
+            tries += 1
+            if error.slug != "run-exists" or tries == _SAME_MOMENT_TRIES:
                 raise
-    raise AssertionError
 
 
 def _plan(repo: Repo, request: RunRequest, services: Services, state: CommitState, data: bytes) -> Plan:

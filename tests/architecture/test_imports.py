@@ -15,7 +15,7 @@ PACKAGE = ROOT / "timelab"
 # A unit may import what stands before it. In a row marked apart, siblings do not know each other.
 ORDERED, APART = "ordered", "apart"
 LAYERS: list[tuple[str, str, str]] = [
-    ("ground", ORDERED, "errors names clock envvars process redact atomic canonical config log"),
+    ("ground", ORDERED, "errors names clock envvars process interrupts redact atomic canonical config log"),
     ("documents", ORDERED, "spec manifest plan events diff views hookspecs check"),
     ("adapters", APART, "git shell providers attest plugins schemas"),
     ("configured", ORDERED, "settings"),

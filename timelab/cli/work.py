@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-from types import FrameType
-
 import click
 
 from timelab.cli.options import current_repo
@@ -20,12 +17,13 @@ def command(wait: bool) -> int:
     from timelab.cli.progress import Progress
     from timelab.cli.run import print_outcome, worst_code
     from timelab.cli.services import services_for
+    from timelab.interrupts import stop_on_signals
     from timelab.pending import drain
     from timelab.store.recover import heal
 
     repo = current_repo()
     # A worker that is told to stop records what it interrupts, as a person's Ctrl-C does.
-    signal.signal(signal.SIGTERM, _stop)
+    stop_on_signals()
     heal(repo)
     progress = Progress()
     outcomes = []
@@ -35,7 +33,3 @@ def command(wait: bool) -> int:
         if wait:
             print_outcome(outcome)
     return worst_code(outcomes)
-
-
-def _stop(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
