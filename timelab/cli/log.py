@@ -10,7 +10,7 @@ import click
 from timelab.cli.options import current_repo, json_option, repo_path
 
 if TYPE_CHECKING:
-    from timelab.store.index import RunRow
+    from timelab.store.index import Index, RunRow
     from timelab.versions import SpecVersion
 
 DEFAULT_LIMIT = 30
@@ -48,14 +48,14 @@ def command(spec: str | None, as_json: bool, limit: int | None, everything: bool
             "model": wanted["model"],
             "date": _date(wanted["date"]),
             "commit": _commit(wanted["commit"]),
-            "same_as": _run_id(wanted["same_as"]),
+            "same_as": _run_key(index, wanted["same_as"]),
         }
         rows = index.select(limit=most, **filters)
         total = index.count(**filters) if most is not None and len(rows) == most else len(rows)
     if as_json:
         render.emit_json(rows)
         return 0
-    if not rows and any(wanted.values()):
+    if not rows and any(value is not None for value in wanted.values()):
         render.talk("timelab: no run is like that")
         return 0
     if not rows:
@@ -76,13 +76,14 @@ def _date(text: str | None) -> str | None:
 def _commit(name: str | None) -> str | None:
     from timelab.git.repo import resolve
 
-    return resolve(current_repo(), name) if name else None
+    return resolve(current_repo(), name) if name is not None else None
 
 
-def _run_id(name: str | None) -> str | None:
+def _run_key(index: Index, name: str | None) -> str | None:
     from timelab.store.reader import find
 
-    return find(current_repo(), name).run_id if name else None
+    row = index.get(find(current_repo(), name).run_id) if name is not None else None
+    return row.run_key if row is not None else None
 
 
 def _row(row: RunRow) -> tuple[str, ...]:
@@ -108,17 +109,19 @@ def _row(row: RunRow) -> tuple[str, ...]:
 
 def _versions(spec: str, as_json: bool) -> int:
     from timelab.cli import render
-    from timelab.errors import NotFound
+    from timelab.errors import NotFound, UsageError
     from timelab.versions import spec_versions
 
     repo = current_repo()
     path = repo_path(repo, spec) or spec
+    if repo.root is not None and (repo.root / path).is_dir():
+        raise UsageError(f"{spec or '.'} is a folder", hint="timelab log lists all runs; name a spec for its versions")
     versions = spec_versions(repo, path)
+    if not versions:
+        raise NotFound(f"no spec was ever at {path}", hint="timelab log lists all runs")
     if as_json:
         render.emit_json(versions)
         return 0
-    if not versions:
-        raise NotFound(f"no spec was ever at {path}", hint="timelab log lists all runs")
     for number, version in enumerate(versions):
         if number:
             render.out()

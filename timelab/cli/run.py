@@ -34,8 +34,10 @@ def command(file: str | None, pending: bool, retry: bool, commit_first: bool, wa
     Exit code: 0 ok, 65 the spec is wrong, 70 the run failed.
     """
     repo = current_repo()
+    from timelab.interrupts import stop_on_signals
     from timelab.store.recover import heal
 
+    stop_on_signals()
     heal(repo)
     if pending:
         return _run_pending(repo, file, retry, as_json)
@@ -61,7 +63,7 @@ def run_file(repo: Repo, file: str, *, commit_first: bool, as_json: bool) -> int
     if repo.root is not None and not os.path.lexists(repo.root / path):
         raise UsageError(f"no such file: {path}", hint=_nearest(repo.root / path, file))
     if repo.root is not None and (repo.root / path).is_dir():
-        raise UsageError(f"{file} is a folder", hint="name a spec in it, or say --pending")
+        raise UsageError(f"{file or '.'} is a folder", hint="name a spec in it, or say --pending")
     name = RepoPath(path)
     services = services_for(repo)
     if commit_first:

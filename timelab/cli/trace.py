@@ -74,7 +74,7 @@ def _digest(artifact: str) -> str:
     if path.is_file():
         return sha256_file(path)
     if path.is_dir():
-        raise UsageError(f"{artifact} is a folder", hint="name a file in it")
+        raise UsageError(f"{artifact or '.'} is a folder", hint="name a file in it")
     text = artifact.removeprefix("sha256:").lower()
     if len(text) == 64 and all(sign in "0123456789abcdef" for sign in text):
         return text

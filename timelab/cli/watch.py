@@ -30,7 +30,7 @@ def command(timeout_s: float | None) -> int:
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
     with open_index(repo) as index:
         seen = {row.run_id for row in index.select(limit=1_000)}
-    code, restarted = 0, False
+    code, restarted, has_waited = 0, False, False
     while True:
         entries, staged = queue.entries(repo), running(repo)
         with open_index(repo) as index:
@@ -43,12 +43,15 @@ def command(timeout_s: float | None) -> int:
             if repo.root is not None:
                 render.out(f"  {render.plain(str(repo.root / row.artifacts_path))}")
         if not entries and not staged:
+            if not has_waited and not fresh:
+                render.talk("timelab: nothing queued, nothing running")
             return code
+        has_waited = True
         if not restarted and entries and not staged and all(entry.state == "queued" for entry in entries):
             restarted = True
             _start_worker(repo)
         if deadline is not None and time.monotonic() > deadline:
-            render.talk(f"timelab: still {len(entries)} jobs in the queue")
+            render.talk(f"timelab: still {render.many(len(entries), 'job')} in the queue")
             return 70
         time.sleep(LOOK_EVERY_S)
 
