@@ -1,0 +1,163 @@
+"""`timelab run`: a spec now, and every version without a record."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.notebook import BAD, HELLO, Notebook
+from timelab.git.repo import discover
+from timelab.names import Oid
+from timelab.trust import open_allow_list
+
+
+def test_a_run_prints_the_absolute_paths_of_its_results(notebook: Notebook) -> None:
+    """A150: as data on stdout; the talk is on stderr."""
+    said = notebook.timelab("run", "specs/hello.yaml")
+    assert said.code == 0
+    assert said.out == "ROOT/YYYY/MM/DD/ai-team/artifacts/HHMMSS-hello-ID8/output/hello.txt\n"
+    assert said.err == "timelab: ID8 hello ok in TOOK\n"
+    assert Path(said.raw.strip()).read_text() == "hallo\n"
+
+
+def test_a_failed_run_is_70_and_points_to_its_record(notebook: Notebook) -> None:
+    """A225, A26: it is recorded like any other."""
+    said = notebook.timelab("run", "specs/bad.yaml")
+    assert said.code == 70
+    assert said.out == "ROOT/YYYY/MM/DD/ai-team/artifacts/HHMMSS-bad-ID8/run.json\n"
+    assert said.err == "timelab: ID8 bad failed in TOOK\ntimelab: exit-status: the command ended with 3\n"
+    assert json.loads(Path(said.raw.strip()).read_bytes())["status"] == "failed"
+
+
+def test_an_invalid_spec_is_65_and_recorded(notebook: Notebook) -> None:
+    """A224, A32: one line says where and what."""
+    notebook.write("specs/odd.yaml", HELLO.replace("argv", "agrv"))
+    said = notebook.timelab("run", "specs/odd.yaml")
+    assert said.code == 65
+    assert said.err.splitlines()[1] == "timelab: spec: specs/odd.yaml:4:1: /agrv: unknown key"
+    assert notebook.runs()[0]["status"] == "invalid"
+
+
+def test_json_names_run_status_and_folder(notebook: Notebook) -> None:
+    ran = notebook.json("ran", "run", "specs/hello.yaml")
+    assert ran["status"] == "ok"
+    assert (Path(ran["folder"]) / "run.json").is_file()
+    assert notebook.json("ran", "run", "specs/bad.yaml", code=70)["status"] == "failed"
+    assert notebook.json("ran", "ai", "specs/hello.yaml")["status"] == "ok"
+
+
+def test_commit_first_gives_the_record_a_commit(notebook: Notebook) -> None:
+    notebook.write("specs/new.yaml", HELLO)
+    notebook.write("unrelated.txt", "stays as it is\n")
+    notebook.git("add", "unrelated.txt")
+    assert notebook.timelab("run", "--commit", "specs/new.yaml").code == 0
+    row = notebook.runs()[0]
+    assert (row["git_sha"], row["dirty"]) == (notebook.git("rev-parse", "HEAD"), False)
+    assert notebook.git("show", "--format=%s", "--name-only", "HEAD").split() == ["spec:", *["specs/new.yaml"] * 2]
+    assert notebook.git("status", "--porcelain", "unrelated.txt") == "A  unrelated.txt"
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ([], "timelab: name a spec file, or say --pending\nhint: timelab run --help\n"),
+        (["specs/helo.yaml"], "timelab: no such file: specs/helo.yaml\nhint: did you mean specs/hello.yaml?\n"),
+        (["none/at/all"], "timelab: no such file: none/at/all\nhint: timelab run --help\n"),
+        (["specs/hello.yaml/x"], "timelab: no such file: specs/hello.yaml/x\nhint: timelab run --help\n"),
+        (["specs"], "timelab: specs is a folder\nhint: name a spec in it, or say --pending\n"),
+        (["."], "timelab: . is a folder\nhint: name a spec in it, or say --pending\n"),
+        ([""], "timelab: . is a folder\nhint: name a spec in it, or say --pending\n"),
+        (["../x.yaml"], "timelab: ../x.yaml is outside of the repository\nhint: timelab run --help\n"),
+        (["/etc/hostname"], "timelab: /etc/hostname is outside of the repository\nhint: timelab run --help\n"),
+        (["--retry", "specs/bad.yaml"], "timelab: --retry goes with --pending\nhint: timelab run --help\n"),
+        (["--wiat", "x"], "timelab: no such option '--wiat'"),
+        (["a", "b"], "timelab: got unexpected extra argument (b)\nhint: timelab run --help\n"),
+    ],
+    ids=str,
+)
+def test_a_wrong_call_is_64_with_one_line_and_a_hint(notebook: Notebook, args: list[str], words: str) -> None:
+    """A223, T12."""
+    before = len(notebook.runs())
+    said = notebook.timelab("run", *args)
+    assert (said.code, said.out) == (64, "")
+    assert said.err.startswith(words)
+    assert len(said.err.splitlines()) == 2
+    assert len(notebook.runs()) == before
+
+
+def test_a_link_is_not_followed(notebook: Notebook) -> None:
+    (notebook.root / "specs/link.yaml").symlink_to("/etc/hostname")
+    said = notebook.timelab("run", "specs/link.yaml")
+    assert (said.code, said.err) == (
+        65,
+        "timelab: specs/link.yaml: is a link, or lies behind one\nhint: name the file itself\n",
+    )
+
+
+def test_no_git_repository_is_a_wrong_call(tmp_path: Path) -> None:
+    said = Notebook(tmp_path).timelab("run", "x.yaml")
+    assert (said.code, said.err) == (
+        64,
+        "timelab: not a git repository, nor any folder above\nhint: git init\n",
+    )
+
+
+def allow(notebook: Notebook) -> None:
+    repo = discover(notebook.root)
+    allowed = open_allow_list(repo)
+    allowed.trust(repo)
+    allowed.allow_tree(repo, Oid(notebook.git("rev-parse", "HEAD^{tree}")))
+
+
+def test_pending_says_when_there_is_nothing(notebook: Notebook) -> None:
+    said = notebook.timelab("run", "--pending")
+    assert (said.code, said.out) == (0, "")
+    assert said.err == "timelab: nothing to run, 2 spec versions have a record\n"
+
+
+def test_pending_holds_what_is_not_allowed_and_runs_what_is(notebook: Notebook) -> None:
+    notebook.commit({"specs/new.yaml": HELLO + "tags: [new]\n"})
+    said = notebook.timelab("run", "--pending")
+    assert (said.code, said.out) == (0, "")
+    words = "specs/new.yaml not allowed yet: timelab allow specs/new.yaml"
+    assert said.err == f"timelab: specs/new.yaml held: {words}\n"
+    (held,) = [each for each in notebook.json("pending", "run", "--pending") if each["what"] == "held"]
+    assert (held["path"], held["reason"], held["run_id"]) == ("specs/new.yaml", words, None)
+
+    allow(notebook)
+    said = notebook.timelab("run", "--pending")
+    assert said.out == "ROOT/YYYY/MM/DD/ai-team/artifacts/HHMMSS-new-ID8\n"
+    assert said.err == "timelab: ID8 specs/new.yaml ok\n"
+    assert {each["what"] for each in notebook.json("pending", "run", "--pending")} == {"ran-before"}
+
+
+def test_retry_runs_again_what_never_went_well(notebook: Notebook) -> None:
+    allow(notebook)
+    said = notebook.timelab("run", "--pending", "--retry")
+    assert said.code == 70
+    assert said.err == "timelab: ID8 specs/bad.yaml failed: the command ended with 3\n"
+    assert [row["name"] for row in notebook.runs()][:2] == ["bad", "hello"]
+
+
+def test_pending_takes_a_range(notebook: Notebook) -> None:
+    allow(notebook)
+    notebook.commit({"specs/one.yaml": HELLO + "tags: [one]\n"})
+    notebook.commit({"specs/two.yaml": BAD + "tags: [two]\n"})
+    allow(notebook)
+    assert notebook.timelab("run", "--pending", "HEAD~2..HEAD~1").code == 0
+    assert notebook.runs()[0]["name"] == "one"
+    assert notebook.timelab("run", "--pending", "HEAD").code == 70
+    said = notebook.timelab("run", "--pending", "HEAD~99..HEAD")
+    assert said.code == 64
+    assert said.err.startswith("timelab: no such range: 'HEAD~99..HEAD'")
+
+
+def test_a_bare_repository_has_no_files_to_run(notebook: Notebook, tmp_path: Path) -> None:
+    notebook.git("clone", "-q", "--mirror", str(notebook.root), str(tmp_path / "bare.git"))
+    said = Notebook(tmp_path / "bare.git").timelab("run", "specs/hello.yaml")
+    assert (said.code, said.err) == (
+        64,
+        "timelab: a bare repository has no files to run\nhint: timelab run --pending RANGE\n",
+    )
