@@ -109,7 +109,8 @@ class Session:
 
 
 def normalise(text: str) -> str:
-    """Returns text without what differs between two runs of the same session."""
+    """Returns text without what differs between two runs of the same session, or between two machines."""
+    text = re.sub(r"^( *(?:tools|system|hooks:|sandbox))  *\S.*$", r"\1 <here>", text, flags=re.MULTILINE)
     text = re.sub(r"\d{4}[-/]\d{2}[-/]\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?Z?", "<time>", text)
     text = re.sub(r"\b\d{4}([-/])\d{2}\1\d{2}\b", "<day>", text)
     text = re.sub(r"\b\d{2}:\d{2}:\d{2}\b", "<time>", text)

@@ -71,7 +71,7 @@ FILES = {
 }
 
 # The spec's blob has the same line; json.tool comes with Python, so nobody needs jq to read it.
-_PRETTY = "git notes show HEAD:specs/words.yaml | {python} -m json.tool | head -n 24"
+_PRETTY = """git notes show HEAD:specs/words.yaml | {python} -m json.tool | sed -n '/"run_id"/,/"status"/p'"""
 
 NEXT = """\
 What to try next, in {place}:
@@ -142,6 +142,7 @@ def _play(place: Path, home: Path | None) -> int:
         ),
         Step("git notes show", git("notes", "show"), width=240),
         Step(_PRETTY.format(python="python3"), ("sh", "-c", _PRETTY.format(python=shlex.quote(sys.executable)))),
+        Step("cat latest/output/words.csv", ("cat", "latest/output/words.csv")),
         Step("timelab log", us("log")),
         Step("timelab show specs/summaries.yaml", us("show", "specs/summaries.yaml")),
         Step("timelab verify", us("verify")),
