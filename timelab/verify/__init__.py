@@ -200,10 +200,17 @@ def _expected(found: _Found, known: dict[str, Record]) -> dict[str, list[Record]
     for record in known.values():
         for target in {record.git_sha, record.spec_blob} - {None}:
             expected.setdefault(str(target), []).append(record)
-    for target, run_id, _ in found.carries:
-        if run_id in known and known[run_id] not in expected.get(target, ()):
-            expected.setdefault(target, []).append(known[run_id])
+    _add_carried(expected, known, [(run_id, str(target)) for target, run_id, _ in found.carries])
     return expected
+
+
+def _add_carried(
+    expected: dict[str, list[Record]], known: dict[str, Record], carried: Iterable[tuple[str, str]]
+) -> None:
+    present = {(record.run_id, target) for target, group in expected.items() for record in group}
+    for run_id, target in dict.fromkeys(carried):
+        if run_id in known and (run_id, target) not in present:
+            expected.setdefault(target, []).append(known[run_id])
 
 
 def _expect_carried(repo: Repo, known: dict[str, Record], expected: dict[str, list[Record]]) -> None:
@@ -211,9 +218,7 @@ def _expect_carried(repo: Repo, known: dict[str, Record], expected: dict[str, li
     from timelab.store.index import open_index
 
     with open_index(repo) as index:
-        for carry in index.carries():
-            if carry.run_id in known and known[carry.run_id] not in expected.get(carry.to, ()):
-                expected.setdefault(carry.to, []).append(known[carry.run_id])
+        _add_carried(expected, known, [(carry.run_id, carry.to) for carry in index.carries()])
 
 
 def _check_truncation(

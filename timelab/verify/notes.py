@@ -10,7 +10,7 @@ from timelab.diff.files import common_prefix
 from timelab.errors import DataError
 from timelab.git import trees
 from timelab.git.chain import RUNS
-from timelab.git.notes import NOTES, is_run_line, join_lines, line_key
+from timelab.git.notes import FOREIGN, NOTES, is_run_line, join_lines, line_key
 from timelab.git.raw import RawObjects
 from timelab.names import Oid
 from timelab.verify.ledger import NOTE, TRUNCATED, Ledger, span
@@ -19,6 +19,9 @@ from timelab.verify.records import Record
 _HEX = re.compile(rb"[0-9a-f]+\Z")
 _ID_LENGTHS = (40, 64)
 _ALIKE_BYTES = 24
+_MOST_COMPARED = 100
+"""Lines that may be the altered one; where more are strange, the note was not damaged but replaced."""
+
 REINDEX = "timelab reindex writes the notes anew from the chains"
 
 
@@ -106,10 +109,14 @@ class NoteChecker:
         self._ledger.checked(NOTE, len(wanted))
         strange = [(at, line) for at, line in _placed(lines) if line and line not in wanted]
         present = set(lines)
+        by_key: dict[tuple[str, str], list[tuple[int, bytes]]] = {}
+        for item in strange:
+            by_key.setdefault(line_key(item[1]), []).append(item)
+        by_key.pop(FOREIGN, None)
         altered: set[int] = set()
         for line, record in wanted.items():
             if line not in present:
-                altered.update(self._missing(target, line, record, strange))
+                altered.update(self._missing(target, record, strange, by_key))
         foreign = 0
         for at, line in strange:
             if not is_run_line(line):
@@ -123,9 +130,17 @@ class NoteChecker:
             what = "its lines are not in timelab's order, or stand twice"
             self._ledger.warn(NOTE, None, f"note on {target[:12]}", what, REINDEX)
 
-    def _missing(self, target: str, line: bytes, record: Record, strange: list[tuple[int, bytes]]) -> Iterator[int]:
+    def _missing(
+        self,
+        target: str,
+        record: Record,
+        strange: list[tuple[int, bytes]],
+        by_key: Mapping[tuple[str, str], list[tuple[int, bytes]]],
+    ) -> Iterator[int]:
         """Says what stands in a line's stead, and yields the place of the altered line, if there is one."""
-        best = max(strange, key=lambda item: _likeness(item[1], line), default=None)
+        line = record.line
+        candidates = by_key.get(line_key(line)) or strange[:_MOST_COMPARED]
+        best = max(candidates, key=lambda item: _likeness(item[1], line), default=None)
         if best is not None and _likeness(best[1], line) >= _ALIKE_BYTES:
             start, end = difference_range(best[1], line)
             place = f"note on {target[:12]} {span(best[0] + start, best[0] + end)}"
