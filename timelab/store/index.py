@@ -139,12 +139,12 @@ class Index:
 
     def csv_size(self, root: str, day: str) -> int | None:
         """Returns how large we left a day's runs.csv, or None when it must be written anew."""
-        found = self._query("SELECT size_bytes FROM day_log WHERE root = ? AND day = ?", (root, day))
+        found = self._query("SELECT size_bytes FROM day_log WHERE root = ? AND day = ?", (_text(root), day))
         return int(found[0][0]) if found else None
 
     def set_csv_size(self, root: str, day: str, size_bytes: int) -> None:
         """Remembers how large a day's runs.csv is."""
-        self._db.execute("INSERT OR REPLACE INTO day_log VALUES (?, ?, ?)", (root, day, size_bytes))
+        self._db.execute("INSERT OR REPLACE INTO day_log VALUES (?, ?, ?)", (_text(root), day, size_bytes))
 
     # -- writing
 
@@ -295,6 +295,11 @@ def _row_of(values: Sequence[Any]) -> RunRow:
     named = dict(zip(COLUMNS, values, strict=True))
     named["run_id"], named["dirty"] = str.__new__(RunId, named["run_id"]), bool(named["dirty"])
     return RunRow(**named)
+
+
+def _text(path: str) -> str:
+    """Returns a path of this machine as SQLite can hold it: its text is UTF-8, a path need not be."""
+    return path.encode("utf-8", "backslashreplace").decode()
 
 
 def _prefix(sha256: str) -> int:
