@@ -72,7 +72,9 @@ def _set_up(repo: Repo) -> Iterator[Check]:
     if repo.root is not None:
         state = hooks.state(repo)
         detail = "installed" if state.is_whole else "missing or not ours: commits do not run specs here"
-        yield Check("hooks", "passed" if state.is_whole else "unknown", detail, "timelab init")
+        yield Check(
+            "hooks", "passed" if state.is_whole else "unknown", detail, None if state.is_whole else "timelab init"
+        )
     shown = get_config(repo, "core.notesRef") == "refs/notes/timelab"
     detail = "`git notes show` prints records" if shown else "records show with `git notes --ref timelab show`"
     yield Check("notes", "passed", detail, None)
@@ -120,8 +122,9 @@ def _records(repo: Repo) -> Iterator[Check]:
     from timelab.views import Check
 
     left = unfinished(repo)
-    detail = f"{len(left)} runs were cut off" if left else "nothing half done"
-    yield Check("journal", "wrong" if left else "passed", detail, "timelab doctor --repair")
+    were = "run was" if len(left) == 1 else "runs were"
+    detail = f"{len(left)} {were} cut off" if left else "nothing half done"
+    yield Check("journal", "wrong" if left else "passed", detail, "timelab doctor --repair" if left else None)
     for run_id in set_aside(repo):
         # No command takes it away: what it left is for the user to look at.
         detail = f"run {run_id[:8]} was cut off and left no record"
@@ -137,4 +140,4 @@ def _records(repo: Repo) -> Iterator[Check]:
     for finding in report.findings:
         yield Check("records", "wrong", f"{finding.place}: {finding.what}", finding.heal)
     if not report.findings:
-        yield Check("records", "passed", f"{report.runs} runs verified", None)
+        yield Check("records", "passed", f"{report.runs} run{'' if report.runs == 1 else 's'} verified", None)

@@ -51,7 +51,8 @@ def command(timeout_s: float | None) -> int:
             restarted = True
             _start_worker(repo)
         if deadline is not None and time.monotonic() > deadline:
-            render.talk(f"timelab: still {render.many(len(entries), 'job')} in the queue")
+            jobs, runs = render.many(len(entries), "job"), render.many(len(staged), "run")
+            render.talk(f"timelab: still {jobs} in the queue, {runs} under way")
             return 70
         time.sleep(LOOK_EVERY_S)
 

@@ -1,0 +1,57 @@
+"""`timelab status`: what is queued, running, held or broken."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.cli.notebook import HELLO, Notebook
+from timelab import queue
+from timelab.git.repo import discover
+from timelab.names import Oid
+from timelab.queue import Job
+
+
+def test_a_quiet_notebook_shows_its_last_runs(notebook: Notebook) -> None:
+    said = notebook.timelab("status")
+    assert (said.code, said.err) == (0, "")
+    assert said.out.splitlines() == [
+        "nothing queued, nothing running, nothing held",
+        "",
+        "last runs",
+        "  ID8  CLOCK  ok  hello",
+        "  ID8  CLOCK  failed  bad  exit-status",
+        "  ID8  CLOCK  ok  hello",
+    ]
+
+
+def test_an_empty_repository_is_quiet(repo: Path) -> None:
+    assert Notebook(repo).timelab("status").out == "nothing queued, nothing running, nothing held\n"
+
+
+def test_queued_held_and_cut_off_are_listed(notebook: Notebook) -> None:
+    """T4: git says nothing of a failed hook, so status does."""
+    repo, head = discover(notebook.root), Oid(notebook.git("rev-parse", "HEAD"))
+    queue.enqueue(repo, "allow", commit=head)
+    queue.hold(repo, Job(id="x", hook="post-merge", commit=head), "specs/theirs.yaml", "tool.py not allowed yet")
+    staging = repo.timelab_dir / "staging" / ("f" * 64)
+    staging.mkdir(parents=True)
+    (staging / "running.json").write_text(json.dumps({"pid": 1, "pid_start": "never"}))
+    said = notebook.timelab("status")
+    assert said.out.splitlines()[:3] == [
+        "queued  ID8  allow",
+        "held  ID8  specs/theirs.yaml  tool.py not allowed yet",
+        f"wrong  {'f' * 8}  a run was cut off: timelab doctor --repair",
+    ] or said.out.splitlines()[2].startswith("wrong  ")
+    view = notebook.json("status", "status")
+    assert [job["state"] for job in view["jobs"]] == ["queued"]
+    assert view["waiting"][0]["path"] == "specs/theirs.yaml"
+    assert view["unfinished"] == ["f" * 64]
+    assert len(view["last"]) == 3
+
+
+def test_all_finds_versions_without_a_record_in_history(notebook: Notebook) -> None:
+    notebook.commit({"specs/new.yaml": HELLO + "tags: [new]\n"})
+    assert "specs/new.yaml" not in notebook.timelab("status").out
+    said = notebook.timelab("status", "--all")
+    assert said.out.startswith("held  ID8  specs/new.yaml  not allowed yet: timelab allow specs/new.yaml\n")
