@@ -26,6 +26,8 @@ The tree::
 
 from __future__ import annotations
 
+import errno
+import os
 from dataclasses import dataclass
 
 
@@ -192,3 +194,14 @@ class StoreError(RunError):
     """Says that the record could not be written whole."""
 
     slug = "store"
+
+
+_NO_ROOM = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT), "disk is full")
+
+
+def is_no_room(error: BaseException) -> bool:
+    """Says whether the disk, or the user's share of it, is full: a state of the machine that passes.
+
+    By the words, because libgit2, SQLite and git tell it in no other way.
+    """
+    return any(words in str(error) for words in _NO_ROOM)

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from timelab import __version__
-from timelab.errors import TimelabError
+from timelab.errors import TimelabError, is_no_room
 
 COMMANDS: dict[str, str] = {
     "init": "Make this repository run its specs on commit.",
@@ -93,6 +93,9 @@ class LazyGroup(click.Group):
         return code
 
 
+_NO_ROOM_HINT = "make room on the disk; the next timelab command finishes what was begun"
+
+
 def _guarded(call: Any) -> int:
     try:
         result = call()
@@ -114,13 +117,13 @@ def _guarded(call: Any) -> int:
         message = error.format_message().rstrip(".")
         return _say(message[:1].lower() + message[1:], _click_hint(error), 64)
     except TimelabError as error:
-        return _say(error.message, error.hint, error.exit_code)
+        return _say(error.message, _NO_ROOM_HINT if is_no_room(error) else error.hint, error.exit_code)
     except BrokenPipeError:
         # Python flushes stdout once more at exit and would complain; there is nobody left to read (style E2).
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        return _say(_os_message(error), None, 70)
+        return _say(_os_message(error), _NO_ROOM_HINT if is_no_room(error) else None, 70)
     except Exception as error:
         from timelab.cli.report import write_report
 
@@ -129,6 +132,8 @@ def _guarded(call: Any) -> int:
 
 def _os_message(error: OSError) -> str:
     what = (error.strerror or str(error)).lower()
+    if is_no_room(error):
+        return f"{what}{f': {error.filename}' if error.filename else ''}"
     # Without a name it is one of our own streams: every file that we open has one.
     return f"{what}: {error.filename}" if error.filename else f"cannot write the output: {what}"
 

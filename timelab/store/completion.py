@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from timelab.errors import DataError, GitError, StoreError
+from timelab.errors import DataError, GitError, StoreError, is_no_room
 from timelab.git import chain, notes
 from timelab.git.repo import Repo
 from timelab.git.tracked import tracked_paths
@@ -91,10 +91,17 @@ def place_folder(repo: Repo, record: Recorded) -> bool:
                 run_json=record.run_json,
             )
     except (OSError, StoreError, GitError, DataError) as error:
+        _raise_if_no_room(error)
         logger.warning("no folder for run %s: %s", record.row.run_id[:8], error)
     if record.staging is not None and record.staging.exists():
         remove_tree(record.staging)
     return placed
+
+
+def _raise_if_no_room(error: Exception) -> None:
+    """Keeps the intent alive while the disk is full: whoever comes when there is room again does the rest."""
+    if is_no_room(error):
+        raise StoreError(str(error)) from error
 
 
 def _export(repo: Repo, tree: Oid, target: Path) -> None:
@@ -116,6 +123,7 @@ def project(repo: Repo, index: Index, rows: Iterable[tuple[Repo, RunRow]], reach
         try:
             project_days(repo, index, work, days, reached)
         except (OSError, sqlite3.Error, GitError) as error:
+            _raise_if_no_room(error)
             logger.warning("runs.csv, README or latest could not be written: %s", error)
 
 

@@ -1,23 +1,46 @@
 from __future__ import annotations
 
+import errno
+import os
+
 import pytest
 
 from tests.helpers import Lab
+from timelab.errors import StoreError
 from timelab.store import csvlog
 from timelab.store.reader import runs
+from timelab.store.recover import heal
 
 
 def test_a_projection_that_fails_does_not_take_the_record_down(
     lab: Lab, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def full(*_: object, **__: object) -> None:
-        raise OSError(28, "No space left on device")
+    def shut(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
-    monkeypatch.setattr(csvlog, "update", full)
+    monkeypatch.setattr(csvlog, "update", shut)
     run = lab.record(0)
     assert [item.run_id for item in runs(lab.repo)] == [run.run_id]
     assert "could not be written" in caplog.text
     assert list((lab.repo.timelab_dir / "journal").iterdir()) == []
+
+
+@pytest.mark.parametrize("where", ["csvlog.update", "folders.place"])
+def test_a_full_disk_leaves_the_rest_to_the_next_command(lab: Lab, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    """K8: what a permission forbids is given up, but room comes back."""
+    with monkeypatch.context() as patch:
+
+        def full(*_: object, **__: object) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        patch.setattr(f"timelab.store.completion.{where}", full)
+        with pytest.raises(StoreError, match="No space"):
+            lab.record(0)
+    assert len(heal(lab.repo).finished) == 1
+    (run,) = runs(lab.repo)
+    assert run.folder is not None
+    assert (run.folder / "run.json").read_bytes() == run.manifest_bytes
+    assert run.run_id in (lab.root / "2026/11/20/runs.csv").read_text()
 
 
 def test_a_linked_work_tree_gets_the_folders_of_its_own_runs(lab: Lab) -> None:
