@@ -11,7 +11,7 @@ from typing import Literal
 
 from timelab import queue
 from timelab.canonical import sha256_bytes, sha256_named
-from timelab.errors import SpecError, TimelabError
+from timelab.errors import GitError, SpecError, StoreError, TimelabError
 from timelab.git import history, trees
 from timelab.git.config import get_config
 from timelab.git.repo import Repo, commit_state
@@ -47,9 +47,10 @@ class Outcome:
     """Is what became of one candidate, or of one rewritten commit.
 
     `earlier` is the run that it has already; `folder` the absolute artifact path; `reason` one line for people.
+    `postponed` is one whose record could not be written now (a full disk): the queue keeps it.
     """
 
-    what: Literal["ran", "ran-before", "held", "carried", "failed"]
+    what: Literal["ran", "ran-before", "held", "carried", "failed", "postponed"]
     path: str
     commit: str
     status: str | None = None
@@ -158,9 +159,11 @@ def reconcile(
         if known is None:
             # Another worker may find the same version without a record at the same moment: one of them runs it.
             with queue.claim(repo, candidate.closure_sha256):
-                known = _known(repo, candidate, allowed, retry=retry) or _run(
-                    repo, services, candidate, attempts, progress
-                )
+                known = _known(repo, candidate, allowed, retry=retry)
+                if known is None:
+                    known = _run(repo, services, candidate, attempts, progress)
+                    # Records are made in order, so the first without one is what the worker died of: not the others.
+                    attempts = 0
         yield known
 
 
@@ -187,7 +190,7 @@ def _known(repo: Repo, candidate: Candidate, allowed: AllowList, *, retry: bool)
 def _run(repo: Repo, services: Services, candidate: Candidate, attempts: int, progress: Progress) -> Outcome:
     give_up = None
     if attempts > MAX_ATTEMPTS:
-        message = f"the worker was killed {attempts - 1} times while this ran"
+        message = f"the worker was killed {attempts - 1} times before this was recorded"
         give_up = (Status.INTERRUPTED, Failure(slug="killed", message=message))
     request = RunRequest(
         spec_path=candidate.path,
@@ -197,6 +200,10 @@ def _run(repo: Repo, services: Services, candidate: Candidate, attempts: int, pr
     )
     try:
         stored = run_spec(repo, request, services)
+    except (StoreError, GitError) as error:
+        return Outcome("postponed", candidate.path, candidate.commit, reason=error.message)
+    except OSError as error:
+        return Outcome("postponed", candidate.path, candidate.commit, reason=error.strerror or str(error))
     except TimelabError as error:
         return Outcome("failed", candidate.path, candidate.commit, reason=error.message)
     manifest = stored.manifest()
@@ -247,11 +254,18 @@ def pending(repo: Repo, services: Services, range_: str | None = None) -> list[C
 
 
 def drain(repo: Repo, services: Services, *, progress: Progress) -> Iterator[Outcome]:
-    """Does every job that the queue can lease; a job is finished only when all of its outcomes are recorded."""
+    """Does every job that the queue can lease; a job is finished only when all of its outcomes are recorded.
+
+    One that could not be recorded now stays in the queue, for the next worker.
+    """
     watch_patterns(repo, services.settings.spec_patterns)
-    while (leased := queue.lease(repo)) is not None:
+    tried: set[str] = set()
+    while (leased := queue.lease(repo, skip=tried)) is not None:
+        tried.add(leased.job.id)
         with leased as job:
             for outcome in run_job(repo, services, job, progress=progress):
+                if outcome.what == "postponed":
+                    leased.keep()
                 if outcome.what == "held":
                     queue.hold(repo, job, outcome.path, outcome.reason or "", commit=Oid(outcome.commit))
                 yield outcome

@@ -11,7 +11,7 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from timelab.atomic import file_lock, process_start, write_atomic
 from timelab.canonical import sha256_bytes
-from timelab.errors import DataError
+from timelab.errors import DataError, GitError, StoreError
 from timelab.git.repo import Repo
 from timelab.names import Oid, RepoPath, Sha256
 
@@ -188,25 +188,32 @@ def enqueue(
 
 # --- leases ---
 
+_NOT_ITS_FAULT = (OSError, StoreError, GitError)
+
 
 class Leased:
     """Is a job in our hands: `with leased as job:` finishes it, or gives it back when that was interrupted.
 
     An error counts as an attempt, as a killed worker does, and after the last one the job is put aside; an interruption
-    by the user does not count.
+    by the user does not count, nor does a store that cannot be written now, for a full disk says nothing of the job.
     """
 
     def __init__(self, repo: Repo, job: Job) -> None:
         self.job = job
         self._repo = repo
+        self._is_kept = False
+
+    def keep(self) -> None:
+        """Lets the job go back to the queue at the end, as if it had not been begun."""
+        self._is_kept = True
 
     def __enter__(self) -> Job:
         return self.job
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if kind is None:
+        if kind is None and not self._is_kept:
             finish(self._repo, self.job)
-        elif not issubclass(kind, Exception):
+        elif kind is None or not issubclass(kind, Exception) or issubclass(kind, _NOT_ITS_FAULT):
             give_back(self._repo, self.job)
         elif self.job.attempts > MAX_ATTEMPTS:
             with _locked(self._repo):
@@ -215,23 +222,24 @@ class Leased:
             give_back(self._repo, self.job, counted=True)
 
 
-def lease(repo: Repo, *, pid: int | None = None) -> Leased | None:
+def lease(repo: Repo, *, pid: int | None = None, skip: Container[str] = ()) -> Leased | None:
     """Takes the oldest job that nobody alive works on, or None; its `attempts` counts this one.
 
-    A rewrite waits for all that came before it: it carries records that an earlier job may still be making.
+    A rewrite waits for all that came before it: it carries records that an earlier job may still be making. Jobs whose
+    id is in `skip` are left where they are.
     """
     worker = os.getpid() if pid is None else pid
     with _locked(repo):
-        older_running = False
+        older_left = False
         for path in _job_files(repo):
             job = _read(repo, path)
             if job is None:
                 continue
             before = _read_lease(path)
-            if _is_alive(before):
-                older_running = True
+            if _is_alive(before) or job.id in skip:
+                older_left = True
                 continue
-            if job.rewrites and older_running:
+            if job.rewrites and older_left:
                 continue
             attempts = int(before.get("attempts", 0)) + 1
             _write_lease(path, pid=worker, start=process_start(worker), attempts=attempts)

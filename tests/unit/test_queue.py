@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from timelab import queue
-from timelab.errors import DataError
+from timelab.errors import DataError, GitError, StoreError
 from timelab.git.repo import Repo, discover
 from timelab.names import Oid
 from timelab.queue import Job, enqueue, entries, held, hold, lease, parse_entry, release
@@ -172,6 +172,39 @@ def test_a_rewrite_waits_for_the_job_whose_record_it_carries(lab: Repo) -> None:
     second = lease(lab)
     assert second is not None
     assert second.job.hook == "post-rewrite"
+
+
+def test_a_rewrite_waits_for_a_job_that_was_left_for_later(lab: Repo) -> None:
+    job = enqueue(lab, "nudge", commit=A)
+    rewrite = enqueue(lab, "post-rewrite", rewrites=[(A, B)])
+    assert lease(lab, skip={job.id}) is None
+    other = enqueue(lab, "nudge", commit=B)
+    leased = lease(lab, skip={job.id})
+    assert leased is not None
+    assert leased.job.id == other.id
+    assert rewrite.id in {entry.job.id for entry in entries(lab)}
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), StoreError("full"), GitError("full")])
+def test_a_store_that_cannot_be_written_costs_no_attempt(lab: Repo, error: Exception) -> None:
+    """K8: a full disk says nothing of the job; else four commits on one would put it aside."""
+    enqueue(lab, "nudge", commit=A)
+    for _ in range(queue.MAX_ATTEMPTS + 2):
+        leased = lease(lab)
+        assert leased is not None
+        assert leased.job.attempts == 1
+        with pytest.raises(type(error)), leased:
+            raise error
+
+
+def test_a_job_that_is_kept_goes_back_as_if_it_had_not_been_begun(lab: Repo) -> None:
+    enqueue(lab, "nudge", commit=A)
+    leased = lease(lab)
+    assert leased is not None
+    with leased:
+        leased.keep()
+    (entry,) = entries(lab)
+    assert (entry.state, entry.job.attempts) == ("queued", 0)
 
 
 def test_a_malformed_entry_is_put_aside_and_stops_nobody(lab: Repo) -> None:

@@ -171,5 +171,5 @@ def worst_code(outcomes: list[Outcome]) -> int:
     from timelab.run import EXIT_CODES
 
     codes = [EXIT_CODES[Status(each.status)] for each in outcomes if each.what == "ran" and each.status]
-    codes += [70 for each in outcomes if each.what == "failed"]
+    codes += [70 for each in outcomes if each.what in ("failed", "postponed")]
     return max(codes, default=0)
