@@ -1,0 +1,201 @@
+"""The command is killed at any moment; the next one leaves each run whole, or absent and reported, and never half."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import wreck
+from tests.lab import Lab, make_lab
+from tests.wreck import BUSY, Blow, draw_blows, wait_until
+from timelab.git.repo import Repo
+from timelab.store.reader import runs
+
+NEXT = (("work",), ("run", "--pending"), ("doctor", "--repair"), ("run", "specs/a.yaml"))
+"""The commands of which any may be the next one."""
+
+Left = Callable[[], list[str]]
+
+
+@pytest.fixture
+def left() -> Iterator[Left]:
+    with wreck.reaping() as left:
+        yield left
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    """A repository whose shell is built and in which one run stands."""
+    lab = make_lab(tmp_path / "repo")
+    lab.commit({"specs/a.yaml": BUSY.format(number=0)})
+    return lab
+
+
+def check(lab: Lab, repo: Repo, left: Left, following: tuple[str, ...]) -> None:
+    """After a blow: the next command, then everything must hold."""
+    wait_until(lambda: not left(), f"no process is left: {left()}")
+    traces = wreck.traces(lab, repo)
+    lab.timelab(*following)
+    wreck.assert_nothing_lost(lab, repo, traces)
+    wreck.assert_whole(lab, repo)
+
+
+def kill_runs(lab: Lab, left: Left, blows: list[Blow]) -> None:
+    """Kills `timelab run` at each of the moments, with another next command each time."""
+    repo, mine = wreck.repo_of(lab), wreck.mine(lab)
+    for number, blow in enumerate(blows):
+        wreck.start_and_strike(lab, ("run", "specs/a.yaml"), blow)
+        check(lab, repo, left, NEXT[number % len(NEXT)])
+    assert wreck.mine(lab) == mine
+    wreck.assert_derived(lab, repo)
+    lab.timelab("verify")
+
+
+def kill_workers(lab: Lab, left: Left, blows: list[Blow]) -> None:
+    """Kills the worker that a commit's hook started; its job is done in the end, once."""
+    repo = wreck.repo_of(lab)
+    for number, blow in enumerate(blows, 1):
+        commit = lab.commit({"specs/a.yaml": BUSY.format(number=f"{blow.sign}-{number}")}, wait=False)
+        mine = wreck.mine(lab)
+        strike_worker(lab, left, blow)
+        check(lab, repo, left, NEXT[number % (len(NEXT) - 1)])
+        lab.timelab("work")
+        assert json.loads(lab.timelab("status", "--json").out)["jobs"] == []
+        assert [line["status"] for line in lab.note(commit)] == ["ok"]
+        wreck.assert_whole(lab, repo)
+        assert wreck.mine(lab) == mine
+    wreck.assert_derived(lab, repo)
+    lab.timelab("verify")
+
+
+def strike_worker(lab: Lab, left: Left, blow: Blow) -> None:
+    """Kills the process group of the detached worker, found by its lease."""
+    found: list[int] = []
+
+    def look() -> bool:
+        for lease in (lab.root / ".git/timelab/queue").glob("*.lease"):
+            with contextlib.suppress(OSError, ValueError):
+                pid = json.loads(lease.read_bytes())["pid"]
+                assert pid, "a worker gave the job back"
+                found.append(pid)
+        return bool(found) or not left()
+
+    wait_until(look, "the hook's worker begins", pause_s=0.002)
+    if found:
+        with contextlib.suppress(ProcessLookupError):
+            group = os.getpgid(found[0])
+            assert group != os.getpgid(0)
+            wreck.strike(lab, group, lambda: not Path(f"/proc/{group}/exe").exists(), blow)
+
+
+def test_a_killed_run_is_whole_or_absent_and_reported(lab: Lab, left: Left) -> None:
+    """K8: SIGKILL to the process group of `timelab run` at random moments."""
+    kill_runs(lab, left, draw_blows(1, 6))
+
+
+def test_a_killed_worker_of_a_hook_loses_nothing(lab: Lab, left: Left) -> None:
+    """K8, design 3: the queue gives a killed worker's job to the next."""
+    kill_workers(lab, left, draw_blows(2, 5))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(10, 15))
+def test_a_hundred_killed_runs(lab: Lab, left: Left, seed: int) -> None:
+    """K8."""
+    kill_runs(lab, left, draw_blows(seed, 20))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(20, 25))
+def test_a_hundred_killed_workers(lab: Lab, left: Left, seed: int) -> None:
+    """K8."""
+    kill_workers(lab, left, draw_blows(seed, 20))
+
+
+# --- told to stop
+
+LONG = """\
+timelab: 1
+kind: command
+argv: [sh, -c, "echo begun > $TIMELAB_OUTPUT/begun.txt; touch $TIMELAB_TMP/x; sleep 300"]
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_run_that_is_told_to_stop_is_recorded_as_interrupted(lab: Lab, left: Left, number: signal.Signals) -> None:
+    """Design 2: Ctrl-C, kill and a closed terminal end the task; the record says so, exit 130."""
+    lab.write({"specs/a.yaml": LONG})
+    process = wreck.start(lab, "run", "specs/a.yaml")
+    wait_until(lambda: wreck.has_task(left, "sleep 300"), "the task runs")
+    os.killpg(process.pid, number)
+    assert process.wait(wreck.BOUND_S) == 130
+    (newest, *_) = lab.log()
+    assert (newest["status"], newest["error_slug"]) == ("interrupted", "interrupted")
+    wait_until(lambda: not left(), "no process is left")
+    wreck.assert_whole(lab, wreck.repo_of(lab))
+
+
+def test_a_run_told_to_stop_at_any_moment_is_recorded(lab: Lab, left: Left) -> None:
+    """Design 2: once it is staged a run is recorded, however often and whenever it is told to stop."""
+    repo = wreck.repo_of(lab)
+    signs = {name: bound for name, bound in wreck.SIGNS.items() if name != "start"}
+    for blow in draw_blows(3, 4, signs):
+        before = len(list(runs(wreck.fresh(repo))))
+        process = wreck.start(lab, "run", "specs/a.yaml")
+        wreck.strike(lab, process.pid, lambda: process.poll() is not None, blow, number=signal.SIGTERM)  # noqa: B023
+        wreck.strike(lab, process.pid, lambda: True, Blow("start", 0.01), number=signal.SIGTERM)
+        # At the very end Python has put the default back: then the signal ends what has nothing left to do.
+        assert process.wait(wreck.BOUND_S) in (0, 130, -signal.SIGTERM)
+        assert len(list(runs(wreck.fresh(repo)))) == before + 1
+        assert not (repo.timelab_dir / "quarantine").exists()
+    wait_until(lambda: not left(), "no process is left")
+    wreck.assert_whole(lab, repo)
+
+
+def test_a_worker_that_is_told_to_stop_records_and_gives_the_job_back(lab: Lab, left: Left) -> None:
+    """Design 2, 3."""
+    commit = lab.commit({"specs/a.yaml": LONG, "specs/b.yaml": BUSY.format(number="b")}, wait=False)
+    wait_until(lambda: wreck.has_task(left, "sleep 300"), "the task runs")
+    os.kill(worker_of(lab), signal.SIGTERM)
+    wait_until(lambda: not left(), "no process is left")
+    assert [line["status"] for line in lab.note(commit)] == ["interrupted"]
+    lab.timelab("work")
+    assert {line["name"]: line["status"] for line in lab.note(commit)} == {"a": "interrupted", "b": "ok"}
+    wreck.assert_whole(lab, wreck.repo_of(lab))
+
+
+def test_a_worker_killed_three_times_runs_nothing_a_fourth_time(lab: Lab, left: Left) -> None:
+    """Design 2: a killed job is tried twice more, then its run is recorded as interrupted, and what came after runs."""
+    repo = wreck.repo_of(lab)
+    commit = lab.commit({"specs/a.yaml": LONG, "specs/b.yaml": BUSY.format(number="b")}, wait=False)
+    workers = []
+    for attempt in (1, 2, 3):
+        wait_until(lambda: wreck.has_task(left, "sleep 300"), "the task runs")
+        (job,) = json.loads(lab.timelab("status", "--json").out)["jobs"]
+        assert (job["state"], job["attempts"]) == ("running", attempt)
+        os.killpg(os.getpgid(worker_of(lab)), signal.SIGKILL)
+        wait_until(lambda: not left(), "no process is left")
+        if attempt < 3:
+            workers.append(wreck.start(lab, "work"))
+    for worker in workers:
+        worker.wait()
+    lab.timelab("work", code=130)
+    records = {line["name"]: line for line in lab.note(commit)}
+    assert {name: record["status"] for name, record in records.items()} == {"a": "interrupted", "b": "ok"}
+    assert records["a"]["error"]["slug"] == "killed"
+    assert len(json.loads(lab.timelab("status", "--json").out)["set_aside"]) == 3
+    assert json.loads(lab.timelab("status", "--json").out)["jobs"] == []
+    wreck.assert_whole(lab, repo)
+
+
+def worker_of(lab: Lab) -> int:
+    (lease,) = (lab.root / ".git/timelab/queue").glob("*.lease")
+    pid = json.loads(lease.read_bytes())["pid"]
+    assert isinstance(pid, int) and pid
+    return pid
