@@ -133,5 +133,5 @@ def read_all(lab: Lab) -> None:
 def test_ten_thousand_runs_over_fifty_commits(lab: Lab) -> None:
     """Design 8: records lost by 8 writers with 10,000 records: 0."""
     commits = make_commits(lab, 50)
-    run_writers(lab, commits, 10_000 // WRITERS, [1], 1_800)
+    run_writers(lab, commits, 10_000 // WRITERS, [1], 3_600)
     assert_all_there(lab, commits, 10_000)
