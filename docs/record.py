@@ -9,13 +9,12 @@ from pathlib import Path
 
 from docs.blocks import ROOT, page_env, run_page
 
-
 # What the command line says when it fell over: nothing to record.
 _BUG = "a bug in timelab"
 
 
 def main(names: list[str]) -> int:
-    """Records the named pages; one whose `sh` block fails, or that meets a bug, is told, left as it is, and gives 70."""
+    """Records the named pages; one whose `sh` block fails, or that meets a bug, is told and left as it is (70)."""
     code = 0
     for name in names:
         page = ROOT / name
