@@ -15,8 +15,8 @@ KEYWORDS = (
     r"(?:api|auth|service|account|db|database|priv|private|client)_?key|(?:db|database|key)_?pass|password|passwd|pwd"
     r"|secret|contrase(?:n|\xf1|\xe3[\xb1\x91])a"
 )
-# Signs before a key word that are looked at, of a value without quotes, and of a value with quotes.
-_CONTEXT, _UNQUOTED, _QUOTED = 64, 96, 12_288
+# Signs before a key word that are looked at; of a value without quotes, in back ticks, and in quotes.
+_CONTEXT, _UNQUOTED, _TICKED, _QUOTED = 64, 96, 512, 12_288
 # The files in which the rule takes values without quotes (detect_secrets.util.filetype).
 _BARE = frozenset({"yaml", "yml", "eyaml", "toml", "ini", "cfg", "cnf", "conf", "cf", "properties", "go"})
 _QUOTES = "'\"`"
@@ -30,7 +30,7 @@ _SOURCES = {
     # `"value" == my_password`
     "compared": r"['\"`]\s*+[!=]{2,3}\s*+(?P<word>\w++)",
     "opening": r"[\]'\"]{0,2}\s*+[:=!]{0,2}=?>?\s*+@?['\"`]|\[[0-9]*+\]\s*+[!=]{1,2}\s*+@?\"|\S{0,50}?\s*+['\"`]",
-    "quote": r"['\"`]",
+    "quote": r"['\"]",
 }
 
 
@@ -87,7 +87,8 @@ class KeywordGate(Gate):
                     yield self._last_keyword(lowered, match.start(), done), end
         for match in _pattern("compared").finditer(text):
             if self.pattern.search(match.group("word").lower()):
-                opening = max(text.rfind(quote, max(0, match.start() - self.back), match.start()) for quote in _QUOTES)
+                at = match.start()
+                opening = text.rfind(text[at], max(0, at - self.back), at)
                 if opening >= 0:
                     yield opening, match.end()
 
@@ -104,12 +105,18 @@ def _value_end(text: str, at: int, bare: bool) -> int | None:
     None when there are no quotes and they are needed.
     """
     opening = _pattern("opening").match(text, at)
-    limit = line_end(text, at, _QUOTED)
-    closing = _pattern("quote").search(text, opening.end(), limit) if opening else None
-    if closing is not None:
-        return min(closing.end() + 1, limit)
+    if opening is not None:
+        # A value in quotes may hold back ticks, one in back ticks more of them, and neither the other quotes.
+        ticked = text[opening.end() - 1] == "`"
+        limit = line_end(text, opening.end(), _TICKED if ticked else _QUOTED)
+        closing = _pattern("quote").search(text, opening.end(), limit)
+        if ticked or closing is not None:
+            return min(closing.end() + 1, limit) if closing else limit
     return line_end(text, at, _UNQUOTED) if bare else None
 
+
+# What is shorter is `no`, `on`, `yes`, or open to anyone who tries.
+_SHORTEST = 4
 
 # Words that make a quoted value of four words or more a sentence and no pass phrase.
 _PROSE = frozenset({"the", "a", "an", "of", "to", "is", "are", "in", "and", "or", "for", "that", "be", "with", "your"})
@@ -117,7 +124,7 @@ _PROSE = frozenset({"the", "a", "an", "of", "to", "is", "are", "in", "and", "or"
 
 def is_secret_value(value: str, window: str) -> bool:
     """Says whether the value of a secret-sounding name may be a secret: no reference, digest, uuid or plain prose."""
-    if not is_literal(value) or _is_digest(value, window):
+    if len(value) < _SHORTEST or not is_literal(value) or _is_digest(value, window):
         return False
     at = window.find(value)
     words = value.split()
@@ -134,7 +141,8 @@ def is_secret_value(value: str, window: str) -> bool:
 _UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _NAMED_DIGEST = r"(?:sha(?:1|224|256|384|512)|md5|blake[23][a-z]?)[:-][A-Za-z0-9+/=]{32,}"
 _DIGEST_NAME = (
-    r"(?i:sha\d*|digest|hash|oid|fingerprint|checksum|_id|blob|tree|commit)[\]'\"]{0,2}\s*[:=]{1,3}\s*['\"`]?"
+    r"(?i:sha\d*|digest|hash|hashed_\w*|oid|fingerprint|checksum|_id|blob|tree|commit)"
+    r"[\]'\"]{0,2}\s*[:=]{1,3}\s*['\"`]?"
 )
 
 

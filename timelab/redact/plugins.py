@@ -126,7 +126,7 @@ GATES: tuple[Gate, ...] = (
         "softlayer",
         "SoftlayerDetector",
         ("sl", "softlayer"),
-        rf"(?:softlayer|sl)[_-]?(?:api)?{_KEYS}{_ASSIGN}[a-z0-9]{{64}}",
+        rf"(?:softlayer|sl)[_-]?(?:api)?[_-]?{_KEYS}{_ASSIGN}[a-z0-9]{{64}}",
         lower=True,
     ),
     Gate("softlayer", "SoftlayerDetector", ("/soap/v3",), r"://api.softlayer.com/soap/v3", lower=True),
