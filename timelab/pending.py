@@ -14,7 +14,7 @@ from timelab.canonical import sha256_bytes, sha256_named
 from timelab.errors import GitError, SpecError, StoreError, TimelabError
 from timelab.git import history, trees
 from timelab.git.config import get_config
-from timelab.git.repo import Repo, commit_state
+from timelab.git.repo import Repo, commit_info, commit_state
 from timelab.git.watch import watch, watch_patterns
 from timelab.manifest import Failure, Status
 from timelab.names import Oid, RepoPath, Sha256, path_fault
@@ -123,9 +123,21 @@ def earlier_run(repo: Repo, index: Index, candidate: Candidate, *, ok_only: bool
     for row in index.select(blob=candidate.blob, status=status):
         if row.spec_path == candidate.path or _has_path(repo, candidate.commit, row.spec_path):
             continue
-        if _closure_at(repo, candidate, row.spec_path) == row.closure_sha256:
+        if _closure_at(repo, candidate, row.spec_path) == row.closure_sha256 and _is_heir(repo, candidate):
             return row
     return None
+
+
+def _is_heir(repo: Repo, candidate: Candidate) -> bool:
+    """Says whether a moved spec became this one: of several copies of it, the one that came first; the others are new.
+
+    Without this a copy of a moved spec would never run, for both lie where the record's spec does not.
+    """
+    tree = trees.list_tree(repo, commit_info(repo, candidate.commit).tree)
+    same = sorted(path for path, entry in tree.items() if entry.oid == candidate.blob)
+    if len(same) < 2:
+        return True
+    return candidate.path == min(same, key=lambda path: (history.age_at(repo, candidate.commit, path), path))
 
 
 def _has_path(repo: Repo, commit: Oid, path: str) -> bool:

@@ -53,6 +53,16 @@ def commits_between(repo: Repo, since: Oid, until: Oid) -> list[Oid]:
     return commits_in(repo, f"{since}..{until}")
 
 
+def age_at(repo: Repo, commit: Oid, path: str) -> int:
+    """Returns minus the number of commits since the first that brought a path: the older, the smaller."""
+    pathspec = f":(top,literal){path}"
+    args = ["rev-list", "--reverse", "--topo-order", commit, "--", pathspec]
+    first = repo.git(args).stdout.decode("ascii").partition("\n")[0]
+    if not first:
+        return 0
+    return -int(repo.git(["rev-list", "--count", f"{first}..{commit}"]).stdout)
+
+
 def blob_at(repo: Repo, commit: Oid, path: str) -> Oid | None:
     """Returns the blob of a file as it stood at a commit, None where there was none."""
     entry = trees.entry_at(repo, commit_info(repo, commit).tree, path)
