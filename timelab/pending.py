@@ -117,10 +117,13 @@ def _candidate(repo: Repo, services: Services, state: CommitState, path: str) ->
 def earlier_run(repo: Repo, index: Index, candidate: Candidate, *, ok_only: bool = False) -> RunRow | None:
     """Returns the run that this closure has already, at its path or at the path it was moved from (design 3)."""
     status = "ok" if ok_only else None
-    same = index.select(spec_path=candidate.path, closure_sha256=candidate.closure_sha256, status=status, limit=1)
-    if same:
-        return same[0]
+    for row in index.select(spec_path=candidate.path, closure_sha256=candidate.closure_sha256, status=status):
+        # `replay --at` may have met a version that never ran by itself; a replay is no first run.
+        if row.replay_of is None:
+            return row
     for row in index.select(blob=candidate.blob, status=status):
+        if row.replay_of is not None:
+            continue
         if row.spec_path == candidate.path or _has_path(repo, candidate.commit, row.spec_path):
             continue
         if _closure_at(repo, candidate, row.spec_path) == row.closure_sha256 and _is_heir(repo, candidate):

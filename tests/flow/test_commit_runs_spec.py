@@ -263,3 +263,16 @@ def test_day_makes_the_tree_of_today_twice_the_same(lab: Lab) -> None:
         assert (made / room).is_dir()
     assert (made / "knowledge/notes.md").read_text() == "mine\n"
     assert (made / "README.md").is_file()
+
+
+def test_a_replay_is_not_taken_for_the_first_run_of_a_version(lab: Lab) -> None:
+    """Design 3, 7: `replay --at` meets a version that never ran; that version still runs by itself."""
+    lab.commit({"specs/a.yaml": HELLO})
+    lab.write({"specs/a.yaml": HELLO.replace("hello >", "hallo >")})
+    lab.git("commit", "-q", "-a", "-m", "unseen", TIMELAB_HOOK="off")
+    lab.timelab("replay", "last", "--at", "HEAD", code=65)
+    assert len(lab.log()) == 2
+    lab.timelab("allow", "specs/a.yaml")
+    lab.timelab("run", "--pending")
+    assert [row["replay_of"] is None for row in lab.log()].count(True) == 2
+    assert lab.timelab("show", "specs/a.yaml", "--json").out.count('"replay_of":null') == 1

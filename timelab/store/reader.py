@@ -128,8 +128,10 @@ def _find_rows(repo: Repo, index: Index, name: str) -> list[RunRow]:
         rows = _by_prefix(index, prefix)
         if rows:
             return rows
-    rows = index.select(spec_path=name, limit=1)
-    return rows or _of_commit(repo, index, name)
+    rows = index.select(spec_path=name)
+    # Who names a spec means its own runs; a replay is found by its id.
+    own = [row for row in rows if row.replay_of is None]
+    return (own or rows)[:1] or _of_commit(repo, index, name)
 
 
 def _by_prefix(index: Index, prefix: str) -> list[RunRow]:
