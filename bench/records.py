@@ -22,9 +22,14 @@ from timelab.store import reader, writer
 BATCH = 10_000
 
 
-def copies(repo: Repo, count: int, *, first: int) -> Iterator[tuple[Manifest, dict[str, bytes]]]:
-    """Yields runs like the newest one, `first` and more microseconds after it."""
-    run = reader.find(repo, "last")
+def pattern(repo: Repo) -> reader.StoredRun:
+    """Returns the oldest run: while others write, the newest is one of theirs, and two writers would make the same."""
+    *_, run = reader.runs(repo)
+    return run
+
+
+def copies(run: reader.StoredRun, count: int, *, first: int) -> Iterator[tuple[Manifest, dict[str, bytes]]]:
+    """Yields runs like the given one, `first` and more microseconds after it."""
     manifest = run.manifest()
     folder = run.folder
     assert folder is not None
@@ -41,9 +46,10 @@ def copies(repo: Repo, count: int, *, first: int) -> Iterator[tuple[Manifest, di
 def many(path: Path, count: int) -> dict[str, float]:
     """Records `count` runs in batches and returns how long that took, without making them up."""
     repo = discover(path)
+    run = pattern(repo)
     seconds = 0.0
     for start in range(0, count, BATCH):
-        batch = list(copies(repo, min(BATCH, count - start), first=1 + start))
+        batch = list(copies(run, min(BATCH, count - start), first=1 + start))
         began = time.perf_counter()
         writer.commit_many(repo, batch)
         seconds += time.perf_counter() - began
@@ -54,7 +60,7 @@ def worker(path: Path, count: int, first: int) -> dict[str, float]:
     """Records `count` runs one by one, as a run does."""
     repo = discover(path)
     written = 0
-    for manifest, files in list(copies(repo, count, first=first)):
+    for manifest, files in list(copies(pattern(repo), count, first=first)):
         staging = repo.timelab_dir / "staging" / manifest.run_id
         for name, data in files.items():
             (staging / name).parent.mkdir(parents=True, exist_ok=True)
