@@ -19,7 +19,7 @@ warning: step 6: run.json shell.kind: 3 runs in the unpinned shell `host`: a rep
 
 
 def test_the_steps_are_printed_with_their_counts(notebook: Notebook) -> None:
-    """A17, D10: to the letter."""
+    """Design 7: to the letter."""
     said = notebook.timelab("verify")
     assert (said.code, said.err) == (0, "timelab: 3 runs in 1 chain, unsigned: all is well\n")
     lines = [" ".join(line.split()) for line in said.out.splitlines()]
@@ -28,7 +28,7 @@ def test_the_steps_are_printed_with_their_counts(notebook: Notebook) -> None:
 
 
 def test_a_finding_names_step_run_place_and_cure_and_ends_with_65(notebook: Notebook) -> None:
-    """A223, D10."""
+    """A223."""
     (row,) = [row for row in notebook.runs() if row["name"] == "bad"]
     path = notebook.root / row["artifacts_path"] / "logs/stderr.txt"
     path.write_text("Trouble\n")

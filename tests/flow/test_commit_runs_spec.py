@@ -57,7 +57,7 @@ def test_jq_reads_the_note_and_four_strings_give_the_run_id(lab: Lab) -> None:
 
 
 def test_the_folder_is_dated_complete_and_latest_points_to_it(lab: Lab) -> None:
-    """A77, A79, A81, A86–A89, A94, A163, A164, G2, G4: folder, runs.csv, day page and latest."""
+    """A24, A77, A79, A81, A86–A89, A94, A163, A164, G2, G4: folder, runs.csv, day page and latest."""
     lab.commit({"specs/hello.yaml": HELLO})
 
     (row,) = lab.log()
@@ -114,7 +114,7 @@ def test_the_exit_status_of_a_failed_run_stays_out_of_git_commit_but_is_recorded
 
 
 def test_an_llm_spec_answers_each_case_in_order(lab: Lab) -> None:
-    """A34–A40, A65–A67, A74, A87, A160: prompt, cases, parameters and a drawn seed are recorded."""
+    """A34–A40, A65–A67, A74, A87, A158–A160: prompt, cases, parameters and a drawn seed are recorded."""
     cases = '{"text": "Cats sleep all day. Dogs bark."}\n{"text": "Rain falls in spring. Snow falls in winter."}\n'
     spec = "timelab: 1\nkind: llm\nmodel: builtin:extractive@1\nparams: {temperature: 0.2, max_tokens: 50}\n"
     spec += 'prompt: "Summarise in 1 sentence.\\n\\n{{ text }}"\ncases: data/cases.jsonl\n'

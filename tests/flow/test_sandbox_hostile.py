@@ -461,7 +461,7 @@ def test_a_command_that_is_not_there_says_so(cell: Cell) -> None:
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_nothing_survives_the_one_who_asked(cell: Cell, how: signal.Signals) -> None:
-    """A24: an interrupt ends the task; so does the death of timelab itself."""
+    """Design 4: an interrupt ends the task; so does the death of timelab itself."""
     marker = f"orphan-{uuid.uuid4().hex}"
     code = "import os, time\nif os.fork() == 0:\n    os.setsid()\ntime.sleep(600)"
     with cell.room() as room:

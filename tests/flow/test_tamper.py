@@ -63,7 +63,7 @@ FILES = ("run.json", "output/answer.json", "logs/stdout.txt", "input/spec.yaml",
 @each_or_some
 @pytest.mark.parametrize("name", FILES)
 def test_a_flipped_byte_in_a_run_folder_is_named(made: tuple[TrueLab, StoredRun], name: str, every: bool) -> None:
-    """A5, A71, D9: the folder is compared with the chain, and the byte is told."""
+    """A5, design 7: the folder is compared with the chain, and the byte is told."""
     true, run = made
     assert run.folder is not None
     path = run.folder / name
@@ -103,7 +103,7 @@ def objects_of(true: TrueLab, run: StoredRun) -> Iterator[tuple[str, str]]:
 
 @each_or_some
 def test_a_flipped_byte_in_any_object_of_a_record_is_named(made: tuple[TrueLab, StoredRun], every: bool) -> None:
-    """A17, D10: chain commit, trees, run.json, artifacts and the spec's blob, as they lie in the object database."""
+    """Design 7: chain commit, trees, run.json, artifacts and the spec's blob, as they lie in the object database."""
     true, run = made
     for oid, place in objects_of(true, run):
         kind, data = trees.read_object(true.lab.repo, oid)
@@ -117,7 +117,7 @@ def test_a_flipped_byte_in_any_object_of_a_record_is_named(made: tuple[TrueLab, 
 def test_a_flipped_byte_in_an_objects_file_is_found_or_changes_nothing(
     made: tuple[TrueLab, StoredRun], every: bool
 ) -> None:
-    """D10: zlib errors, wrong checksums and bytes behind the end are findings and no tracebacks."""
+    """Design 7: zlib errors, wrong checksums and bytes behind the end are findings and no tracebacks."""
     true, run = made
     for oid, place in objects_of(true, run):
         path = loose_path(true.lab, oid)
@@ -152,7 +152,7 @@ def test_a_record_written_anew_with_another_byte_is_found(
 
 
 def test_a_chain_set_back_by_one_is_found_by_note_and_folder(made: tuple[TrueLab, StoredRun]) -> None:
-    """D10: what is left of the lost run is an orphan."""
+    """Design 7: what is left of the lost run is an orphan."""
     true, _ = made
     ref = own_ref(true.lab)
     tip = Oid(true.lab.git("rev-parse", ref))
@@ -166,7 +166,7 @@ def test_a_chain_set_back_by_one_is_found_by_note_and_folder(made: tuple[TrueLab
 
 
 def test_a_chain_behind_its_tracking_copy_is_found(made: tuple[TrueLab, StoredRun]) -> None:
-    """D10: also where neither notes nor folders are left to tell."""
+    """Design 7: also where neither notes nor folders are left to tell."""
     true, _ = made
     ref = own_ref(true.lab)
     tip = Oid(true.lab.git("rev-parse", ref))
@@ -190,7 +190,7 @@ def command_says(true: TrueLab, capsys: pytest.CaptureFixture[str]) -> tuple[int
 def test_first_last_and_twenty_bytes_of_each_file_of_ten_runs_through_the_command(
     repo: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """D10: `timelab verify` ends with 65 and prints the place."""
+    """Design 7: `timelab verify` ends with 65 and prints the place."""
     true = make_true_lab(repo)
     runs = [true.record(number) for number in range(10)]
     assert command_says(true, capsys) == (0, "")

@@ -36,7 +36,7 @@ def said(report: VerifyReport) -> list[tuple[int, str]]:
 
 
 def test_a_true_record_passes_every_step(true: TrueLab) -> None:
-    """A17, A71, D10: numbered steps, each with what it counted."""
+    """Design 7: numbered steps, each with what it counted."""
     true.record(0)
     report = verify(true.lab.repo)
     assert report.ok and report.findings == ()
@@ -87,7 +87,7 @@ def test_files_too_many_and_too_few_in_a_folder_are_named(true: TrueLab) -> None
 
 
 def test_a_bare_clone_verifies_offline(true: TrueLab, tmp_path: Path) -> None:
-    """A17: chains under refs/timelab/runs or under remotes, without a work tree."""
+    """Design 7: chains under refs/timelab/runs or under remotes, without a work tree."""
     for number in range(3):
         true.record(number)
     mirror = tmp_path / "mirror.git"
@@ -260,7 +260,7 @@ def test_an_orphan_folder_without_a_readable_record_is_found(true: TrueLab) -> N
 
 
 def test_packed_records_are_read_and_a_damaged_pack_is_a_finding(true: TrueLab) -> None:
-    """D10: after gc nothing lies loose; zlib errors in a pack are no tracebacks."""
+    """Design 7: after gc nothing lies loose; zlib errors in a pack are no tracebacks."""
     for number in range(3):
         true.record(number)
     true.lab.git("gc", "-q", "--prune=now")
