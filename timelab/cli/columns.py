@@ -22,7 +22,7 @@ Token = tuple[str, bool]
 
 def terminal_width() -> int:
     """Returns the width to write for: the terminal's, at least 40, or 80 where there is none."""
-    if not sys.stdout.isatty():
+    if sys.stdout is None or not sys.stdout.isatty():
         return WIDTH_WITHOUT_TERMINAL
     return max(40, shutil.get_terminal_size((WIDTH_WITHOUT_TERMINAL, 24)).columns)
 

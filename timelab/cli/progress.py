@@ -18,8 +18,10 @@ class Progress:
         now = time.monotonic()
         if sys.stderr is None or not sys.stderr.isatty() or (now - self._last_s < 0.1 and done < total):
             return
+        from timelab.cli.render import plain
+
         self._last_s, self._shown = now, True
-        sys.stderr.write(f"\r\x1b[Ktimelab: {what} {done}/{total}")
+        sys.stderr.write(f"\r\x1b[Ktimelab: {plain(what)} {done}/{total}")
         sys.stderr.flush()
 
     def clear(self) -> None:
