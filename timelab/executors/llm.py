@@ -15,9 +15,10 @@ from typing import Any, Literal
 
 from timelab.canonical import canonical_bytes
 from timelab.clock import Randomness, timestamp
-from timelab.errors import DataError, ModelMismatch, ProviderError, SpecError, TaskError
+from timelab.errors import ModelMismatch, ProviderError, SpecError, TaskError
+from timelab.executors.answers import Checked, check_answer, read_schema
 from timelab.executors.base import TaskContext, TaskResult
-from timelab.executors.cases import Case, read_cases, render
+from timelab.executors.cases import Case, names_in, read_cases, render
 from timelab.manifest import Attempt, Determinism, Failure, ModelRecord, SandboxRecord, Status, Usage
 from timelab.providers.base import ModelInfo, Provider, Request, Response
 from timelab.spec.model import LlmSpec
@@ -57,6 +58,7 @@ class _Work:
     tokens_out: int | None = 0
     failure: tuple[Status, Failure] | None = None
     reasons: set[str] = field(default_factory=set)
+    remark: str | None = None
 
     def count(self, response: Response) -> None:
         """Adds a response's tokens; one that is unknown makes the sum unknown."""
@@ -96,7 +98,11 @@ class LlmExecutor:
         work = _Work()
         choices = list(_choices(context, spec, work))
         schema = _schema(context, spec)
-        if choices:
+        doubtful = [choice.model for choice in choices if not choice.info.deterministic]
+        if choices and spec.determinism == "exact" and doubtful:
+            what = f"{doubtful[0]} cannot promise the exact answer that the spec asks for"
+            work.failure = (Status.REFUSED, Failure(slug="determinism", message=what))
+        elif choices:
             _ask_all(context, spec, choices, schema, work, start_s + spec.timeout_s)
         else:
             last = work.attempts[-1]
@@ -134,42 +140,58 @@ def _choices(context: TaskContext, spec: LlmSpec, work: _Work) -> Iterator[_Choi
 
 
 def _schema(context: TaskContext, spec: LlmSpec) -> Mapping[str, Any] | None:
-    from timelab.spec.response_schema import schema_faults
-
-    if spec.response_schema is None or not isinstance(spec.response_schema, str):
-        return spec.response_schema
-    path = spec.response_schema
-    try:
-        schema = json.loads(context.plan.closure.files[path])
-    except (ValueError, RecursionError) as error:
-        raise SpecError(f"{path}: not JSON: {ascii(str(error))[1:120]}") from error
-    if not isinstance(schema, dict):
-        raise SpecError(f"{path}: a JSON Schema is an object")
-    for fault in schema_faults(schema):
-        raise SpecError(f"{path}: {fault}")
-    return schema
+    if isinstance(spec.response_schema, str):
+        return read_schema(context.plan.closure.files[spec.response_schema], spec.response_schema)
+    return spec.response_schema
 
 
 def _cases(context: TaskContext, spec: LlmSpec) -> list[Case]:
     return read_cases(context.plan.closure.files[spec.cases], spec.cases) if spec.cases is not None else [{}]
 
 
-def make_messages(context: TaskContext, spec: LlmSpec, case: Case) -> tuple[tuple[str, str], ...]:
-    """Returns the conversation for a case: the system text, then the prompt or the messages, rendered."""
-    where = str(context.plan.record.path)
-    fill = (lambda text: render(text, case, where)) if spec.cases is not None else (lambda text: text)
-    messages = [("system", fill(spec.system))] if spec.system is not None else []
+def make_messages(context: TaskContext, spec: LlmSpec, case: Case, number: int = 1) -> tuple[tuple[str, str], ...]:
+    """Returns the conversation for a case: the system text, then the prompt or the messages, rendered.
+
+    A prompt file without cases is sent as it is: it may be any text of the repository, with braces of its own.
+    """
+    where = f"{context.plan.record.path}: case {number}" if spec.cases is not None else str(context.plan.record.path)
+    system = () if spec.system is None else (("system", render(spec.system, case, where)),)
     if spec.messages is not None:
-        return (*messages, *((message.role, fill(message.content)) for message in spec.messages))
+        return (*system, *((message.role, render(message.content, case, where)) for message in spec.messages))
     if spec.prompt is not None:
-        prompt = spec.prompt
-    else:
-        assert spec.prompt_file is not None
-        try:
-            prompt = context.plan.closure.files[spec.prompt_file].decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise SpecError(f"{spec.prompt_file}: not UTF-8") from error
-    return (*messages, ("user", fill(prompt)))
+        return (*system, ("user", render(spec.prompt, case, where)))
+    text = _prompt_file(context, spec)
+    return (*system, ("user", render(text, case, where) if spec.cases is not None else text))
+
+
+def _prompt_file(context: TaskContext, spec: LlmSpec) -> str:
+    assert spec.prompt_file is not None
+    try:
+        return context.plan.closure.files[spec.prompt_file].decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise SpecError(f"{spec.prompt_file}: not UTF-8", hint="save it as UTF-8") from error
+
+
+def _check_names(context: TaskContext, spec: LlmSpec, cases: list[Case]) -> str | None:
+    """Returns a remark on columns that no prompt asks for.
+
+    Raises:
+        SpecError: there are cases and the prompt asks for nothing of them: every call would be the same.
+    """
+    if spec.cases is None:
+        return None
+    texts = [spec.system or "", spec.prompt or "", *(message.content for message in spec.messages or ())]
+    texts += [_prompt_file(context, spec)] if spec.prompt_file is not None else []
+    asked = {name for text in texts for name in names_in(text)}
+    known = {name for case in cases for name in case}
+    if not asked:
+        some = ", ".join(sorted(known))[:200]
+        raise SpecError(
+            f"{context.plan.record.path}: the prompt uses nothing of the cases in {spec.cases}",
+            hint=f"write {{{{ name }}}} into it; the cases have: {some}",
+        )
+    unused = known - asked - {name.split(".")[0] for name in asked}
+    return f"the prompt does not use {', '.join(sorted(unused))[:500]}" if unused else None
 
 
 def _ask_all(
@@ -182,28 +204,30 @@ def _ask_all(
 ) -> None:
     cases = _cases(context, spec)
     # Every prompt is rendered before the first is sent: a mistake in case 900 must not cost 899 answers.
-    prompts = [make_messages(context, spec, case) for case in cases]
+    work.remark = _check_names(context, spec, cases)
+    prompts = [make_messages(context, spec, case, number) for number, case in enumerate(cases, 1)]
     output, calls = context.staging / OUTPUT, context.staging / CALLS
     calls.parent.mkdir(exist_ok=True)
     with output.open("wb") as answers, calls.open("wb") as log:
         for number, (case, messages) in enumerate(zip(cases, prompts, strict=True), 1):
             left_s = deadline_s - context.clock.monotonic_s()
-            if left_s <= 0:
+            answered = _ask(context, choices, messages, schema, work, left_s) if left_s > 0 else None
+            if answered is None and deadline_s - context.clock.monotonic_s() <= 0:
                 done = f"{number - 1} of {len(cases)} cases after {spec.timeout_s:g} s"
                 work.failure = (Status.TIMEOUT, Failure(slug="timeout", message=done))
                 return
-            answered = _ask(context, choices, messages, schema, work, left_s)
             if answered is None:
                 last = work.attempts[-1].reason or "nobody answered"
                 work.failure = (Status.FAILED, Failure(slug=ProviderError.slug, message=f"case {number}: {last}"))
                 return
             choice, request, response, took_ms = answered
-            line = _line(number, case if spec.cases is not None else {}, choice, request, response, schema)
+            checked = check_answer(response.text, schema) if schema is not None else None
+            line = _line(number, case, choice, request, response, checked)
             answers.write(canonical_bytes(line) + b"\n")
             answers.flush()
             log.write(canonical_bytes({"case": number, "model": choice.model, "took_ms": took_ms}) + b"\n")
-            if line["valid"] is False and work.failure is None:
-                message = f"case {number}: the answer does not meet response_schema"
+            if checked is not None and checked.fault is not None and work.failure is None:
+                message = f"case {number}: the answer {checked.fault}"
                 work.failure = (Status.FAILED, Failure(slug="response-schema", message=message))
             context.progress(number, len(cases))
 
@@ -218,11 +242,14 @@ def _ask(
 ) -> tuple[_Choice, Request, Response, int] | None:
     """Asks the first choice that answers; later ones only where the spec lists them as fallback."""
     params = context.plan.params or {}
+    deadline_s = context.clock.monotonic_s() + left_s
     for at, choice in enumerate(choices):
-        request = Request(choice.model, messages, params, schema, timeout_s=left_s)
         start_s = context.clock.monotonic_s()
+        if start_s >= deadline_s:
+            break
+        request = Request(choice.model, messages, params, schema, timeout_s=deadline_s - start_s)
         try:
-            response = choice.provider.complete(request)
+            response = _complete(choice.provider, request)
         except ProviderError as error:
             attempt = Attempt(provider=choice.provider.name, model=choice.model, outcome="failed", reason=error.message)
             work.attempts.append(attempt)
@@ -241,6 +268,18 @@ def _ask(
     return None
 
 
+def _complete(provider: Provider, request: Request) -> Response:
+    """Returns a complete answer that can be written down; raises `ProviderError` for any other (facts of engines)."""
+    response = provider.complete(request)
+    if response.finish not in ("stop", "length"):
+        raise ProviderError(f"the answer is not complete: {ascii(response.finish)[1:-1][:80]}")
+    try:
+        response.text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise ProviderError("the answer is not Unicode text") from error
+    return response
+
+
 def context_model(context: TaskContext) -> str:
     """Returns the model that the spec names first."""
     assert isinstance(context.plan.spec, LlmSpec)
@@ -248,31 +287,18 @@ def context_model(context: TaskContext) -> str:
 
 
 def _line(
-    number: int, case: Case, choice: _Choice, request: Request, response: Response, schema: Mapping[str, Any] | None
+    number: int, case: Case, choice: _Choice, request: Request, response: Response, checked: Checked | None
 ) -> dict[str, Any]:
-    parsed, valid = check_answer(response.text, schema) if schema is not None else (None, None)
     return {
         "case": number,
         "input": dict(case),
         "output": response.text,
-        "parsed": parsed,
-        "valid": valid,
+        "parsed": checked.value if checked is not None else None,
+        "valid": checked.fault is None if checked is not None else None,
         "finish": response.finish,
         "model": choice.model,
         "request_sha256": request.digest(),
     }
-
-
-def check_answer(text: str, schema: Mapping[str, Any]) -> tuple[Any, bool]:
-    """Returns the answer as JSON and whether it meets the schema; (None, False) when it is not JSON at all."""
-    import jsonschema
-
-    try:
-        value = json.loads(text)
-        canonical_bytes(value)
-    except (ValueError, RecursionError, DataError):
-        return None, False
-    return value, jsonschema.Draft202012Validator(dict(schema)).is_valid(value)
 
 
 def _result(context: TaskContext, spec: LlmSpec, work: _Work, wall_ms: int) -> TaskResult:
@@ -282,8 +308,12 @@ def _result(context: TaskContext, spec: LlmSpec, work: _Work, wall_ms: int) -> T
     params = context.plan.params or {}
     reasons = tuple(sorted(work.reasons))
     level: Literal["exact", "same-text", "none"] = "same-text" if reasons else "exact"
-    if status is Status.TIMEOUT or info is None:
+    if info is None or status is Status.TIMEOUT or spec.determinism == "none":
         level = "none"
+    elif spec.determinism == "same-text":
+        level = "same-text"
+    if level == "none" and not reasons:
+        reasons = ("the spec asks for none" if spec.determinism == "none" else f"the run ended as {status.value}",)
     return TaskResult(
         status=status,
         cmd=("timelab", "run", str(context.plan.record.path)),
@@ -309,6 +339,7 @@ def _result(context: TaskContext, spec: LlmSpec, work: _Work, wall_ms: int) -> T
 def _write_log(path: Path, context: TaskContext, work: _Work, status: Status) -> None:
     """Writes what was asked for, in words, for who opens the folder (A87, A159)."""
     lines = [f"{timestamp(context.clock.now())} {status.value}", f"params {json.dumps(context.plan.params)}"]
+    lines += [work.remark] if work.remark else []
     for attempt in work.attempts:
         lines.append(f"{attempt.outcome} {attempt.provider} {attempt.model} {attempt.reason or ''}".rstrip())
     path.parent.mkdir(exist_ok=True)

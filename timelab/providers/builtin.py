@@ -44,6 +44,7 @@ und ist nicht ein eine zu den von mit auf für im es sie le la les et est un une
 """
 _COMMON = frozenset(_COMMON_WORDS.split())
 _SIMILAR = 0.7
+_MAX_DEPTH = 8
 _LABEL = "extractive summariser without weights, version 1"
 
 
@@ -181,8 +182,30 @@ def _limit(text: str, params: Mapping[str, Any]) -> tuple[str, str]:
     return text, "stop"
 
 
-def _fill(schema: Mapping[str, Any], asked: str, name: str = "", depth: int = 0) -> Any:
+def _resolve(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Follows `$ref` inside the schema, and takes the first alternative that is not null."""
+    for _ in range(_MAX_DEPTH):
+        reference = schema.get("$ref")
+        others = schema.get("anyOf") or schema.get("oneOf") or schema.get("allOf")
+        following: Any = None
+        if isinstance(reference, str) and reference.startswith("#"):
+            following = root
+            for part in reference.removeprefix("#").split("/")[1:]:
+                key = part.replace("~1", "/").replace("~0", "~")
+                following = following.get(key) if isinstance(following, Mapping) else None
+        elif isinstance(others, Sequence):
+            kinds = [one for one in others if isinstance(one, Mapping)]
+            following = next((one for one in kinds if one.get("type") != "null"), None)
+        if not isinstance(following, Mapping):
+            break
+        schema = following
+    return schema
+
+
+def _fill(schema: Mapping[str, Any], asked: str, name: str = "", depth: int = 0, root: Any = None) -> Any:
     """Returns a value that the schema asks for, out of the text: by the property's name first, else by its type."""
+    root = schema if root is None else root
+    schema = _resolve(schema, root)
     _, text = _split_instruction(asked)
     if "const" in schema:
         return schema["const"]
@@ -191,12 +214,14 @@ def _fill(schema: Mapping[str, Any], asked: str, name: str = "", depth: int = 0)
         return max(schema["enum"], key=lambda choice: said.count(str(choice).lower()))
     kind = schema.get("type")
     kind = next((one for one in kind if one != "null"), None) if isinstance(kind, list) else kind
-    if (kind == "object" or "properties" in schema) and depth < 8:
+    if (kind == "object" or "properties" in schema) and depth < _MAX_DEPTH:
         properties = schema.get("properties", {})
         return {
-            key: _fill(part, asked, key, depth + 1) for key, part in properties.items() if isinstance(part, Mapping)
+            key: _fill(part, asked, key, depth + 1, root)
+            for key, part in properties.items()
+            if isinstance(part, Mapping)
         }
-    if kind == "array" and depth < 8:
+    if kind == "array" and depth < _MAX_DEPTH:
         return _fill_array(schema, text, name)
     if kind in ("integer", "number"):
         return _fill_number(text, name, kind)
