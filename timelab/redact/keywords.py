@@ -25,7 +25,7 @@ _SOURCES = {
     "word": r"\w*+",
     # What stands behind the name in each of the rule's patterns but one: a sign, an index and a sign, or a call.
     "sign": r"[\]'\"]{0,2}\s*+[:=!]|\[[0-9]*+\]\s*+[!=]|(?:.assign)?\(\"",
-    # `private_key "value";`
+    # a name, a value in quotes and a semicolon
     "statement": r"\S{0,50}?\s*+['\"`]",
     # `"value" == my_password`
     "compared": r"['\"`]\s*+[!=]{2,3}\s*+(?P<word>\w++)",

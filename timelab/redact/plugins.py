@@ -116,7 +116,7 @@ GATES: tuple[Gate, ...] = (
         "private_key",
         "PrivateKeyDetector",
         ("private key", "putty-user-key-file-2"),
-        r"BEGIN (?:(?:DSA |EC |OPENSSH |PGP |RSA |SSH2 ENCRYPTED )?PRIVATE KEY)|PuTTY-User-Key-File-2",
+        r"BEGIN (?:(?:DSA |EC |OPENSSH |PGP |RSA |SSH2 ENCRYPTED )?PRIVATE KEY)|PuTTY-User-Key-(?:File-2)",
     ),
     Gate("pypi_token", "PypiTokenDetector", ("pypi-age",), r"pypi-AgE"),
     Gate("sendgrid", "SendGridDetector", ("sg.",), r"SG\.[a-zA-Z0-9_-]{22}\."),

