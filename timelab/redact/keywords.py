@@ -27,7 +27,7 @@ _SOURCES = {
     "sign": r"[\]'\"]{0,2}\s*+[:=!]|\[[0-9]*+\]\s*+[!=]|(?:.assign)?\(\"",
     # a name, a value in quotes and a semicolon
     "statement": r"\S{0,50}?\s*+['\"`]",
-    # `"value" == my_password`
+    # a value in quotes, a comparison and a name
     "compared": r"['\"`]\s*+[!=]{2,3}\s*+(?P<word>\w++)",
     "opening": r"[\]'\"]{0,2}\s*+[:=!]{0,2}=?>?\s*+@?['\"`]|\[[0-9]*+\]\s*+[!=]{1,2}\s*+@?\"|\S{0,50}?\s*+['\"`]",
     "quote": r"['\"]",
