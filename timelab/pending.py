@@ -5,6 +5,7 @@ Hook, worker, CI and hand all come through here (design 3). The trigger is a spe
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -61,6 +62,7 @@ class Outcome:
 
 
 Progress = Callable[[str, int, int], None]
+_LOOK_EVERY_S = 0.05
 
 
 def candidates(repo: Repo, services: Services, commits: Sequence[Oid], *, whole_tree: bool = False) -> list[Candidate]:
@@ -268,13 +270,26 @@ def pending(repo: Repo, services: Services, range_: str | None = None) -> list[C
     return list(reversed(unique.values()))
 
 
-def drain(repo: Repo, services: Services, *, progress: Progress) -> Iterator[Outcome]:
+def drain(repo: Repo, services: Services, *, progress: Progress, wait: bool = False) -> Iterator[Outcome]:
     """Does every job that the queue can lease; a job is finished only when all of its outcomes are recorded.
 
-    One that could not be recorded now stays in the queue, for the next worker.
+    One that could not be recorded now stays in the queue, for the next worker. With `wait`, jobs that others work on
+    are waited for, taken over if their worker dies, and told of.
     """
     watch_patterns(repo, services.settings.spec_patterns)
+    wanted = {entry.job.id: entry.job for entry in queue.entries(repo)} if wait else {}
     tried: set[str] = set()
+    while True:
+        yield from _drain(repo, services, progress, tried)
+        running = {entry.job.id for entry in queue.entries(repo) if entry.state == "running"} if wait else set()
+        if not running & wanted.keys():
+            break
+        time.sleep(_LOOK_EVERY_S)
+    for job in (wanted[name] for name in wanted.keys() - tried):
+        yield from _outcomes_of_others(repo, job)
+
+
+def _drain(repo: Repo, services: Services, progress: Progress, tried: set[str]) -> Iterator[Outcome]:
     while (leased := queue.lease(repo, skip=tried)) is not None:
         tried.add(leased.job.id)
         with leased as job:
@@ -284,3 +299,12 @@ def drain(repo: Repo, services: Services, *, progress: Progress) -> Iterator[Out
                 if outcome.what == "held":
                     queue.hold(repo, job, outcome.path, outcome.reason or "", commit=Oid(outcome.commit))
                 yield outcome
+
+
+def _outcomes_of_others(repo: Repo, job: Job) -> Iterator[Outcome]:
+    """Yields what another worker made of a job's commits: the runs that started on them."""
+    with open_index(repo) as index:
+        rows = [row for commit in job_commits(repo, job) for row in index.select(git_sha=commit)]
+    for row in rows:
+        folder = None if repo.root is None else str(repo.root / row.artifacts_path)
+        yield Outcome("ran", row.spec_path, row.git_sha or "", row.status, run_id=row.run_id, folder=folder)

@@ -12,7 +12,8 @@ from timelab.cli.options import current_repo
 def command(wait: bool) -> int:
     """Run what the queue holds and exit.
 
-    Several workers may run at once: each job is leased to one of them, and a killed worker's job is given back.
+    Several workers may run at once: each job is leased to one of them, and a killed worker's job is given back. With
+    --wait it also waits for what the others have in hand.
     """
     from timelab.cli.progress import Progress
     from timelab.cli.run import print_outcome, worst_code
@@ -27,7 +28,8 @@ def command(wait: bool) -> int:
     heal(repo)
     progress = Progress()
     outcomes = []
-    for outcome in drain(repo, services_for(repo), progress=progress if wait else lambda what, done, total: None):
+    said = progress if wait else lambda what, done, total: None
+    for outcome in drain(repo, services_for(repo), progress=said, wait=wait):
         progress.clear()
         outcomes.append(outcome)
         if wait:
