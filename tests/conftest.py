@@ -29,6 +29,17 @@ GIT_CONFIG = """\
 
 Git = Callable[..., str]
 
+FLOWS = frozenset({"cli", "crash", "docs", "flow", "project"})
+"""Folders of tests that start git and timelab as a user does: right, and not quick."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the tests of those folders, so that `./lab test-fast` can leave them out."""
+    tests = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(tests) and item.path.relative_to(tests).parts[0] in FLOWS:
+            item.add_marker(pytest.mark.flow)
+
 
 @pytest.fixture(autouse=True)
 def hermetic(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
