@@ -61,7 +61,9 @@ def write_runs(lab: Lab, commits: list[Version], numbers: range, batch: int) -> 
 
 def run_writers(lab: Lab, commits: list[Version], each: int, batches: list[int], timeout_s: float) -> None:
     children = [
-        FORK.Process(target=write_runs, args=(lab, commits, range(n * each, (n + 1) * each), batches[n % len(batches)]))
+        FORK.Process(
+            target=write_runs, args=(lab, commits, range(n, WRITERS * each, WRITERS), batches[n % len(batches)])
+        )
         for n in range(WRITERS)
     ]
     for child in children:

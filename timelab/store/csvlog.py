@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from bisect import bisect_left
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,8 +28,8 @@ CSV_COLUMNS = (
     "artifacts_path",
 )
 _RISKY = ("=", "+", "-", "@", "\t", "\r")
-_TAILS_BYTES = (8 << 10, 256 << 10)
-"""How much of the file's end is read: runs end nearly in the order in which they started."""
+_TAIL_BYTES = 64 << 10
+"""How much of the file's end is read at first: runs end nearly in the order in which they started."""
 
 _RECORD = re.compile(rb"^[0-9a-f]{64},[^,\n]{27},", re.MULTILINE)
 
@@ -56,14 +57,17 @@ HEADER = (",".join(CSV_COLUMNS) + "\n").encode()
 def update(index: Index, root: Path, day: str, fresh: Sequence[RunRow], *, room: Path) -> None:
     """Brings a day's runs.csv up to date with the index; `fresh` are the rows that it lacks.
 
-    While the file is as we left it the rows are worked into its end. Otherwise, and when they belong further up than
-    that, it is written anew.
+    While the file is as we left it the rows are worked into it, otherwise it is written anew.
     """
     path = root / day / RUNS_CSV
     if path.is_symlink():
         return
     size = index.csv_size(str(root), day)
-    if size is None or not _is_size(path, size) or not any(_work_in(path, size, fresh, tail) for tail in _TAILS_BYTES):
+    if (
+        size is None
+        or not _is_size(path, size)
+        or not (_work_in(path, fresh, size - _TAIL_BYTES) or _work_in(path, fresh, 0))
+    ):
         rows = index.select(date=day.replace("/", "-"))
         if not rows:
             path.unlink(missing_ok=True)
@@ -79,24 +83,30 @@ def _is_size(path: Path, size: int) -> bool:
         return False
 
 
-def _work_in(path: Path, size: int, fresh: Sequence[RunRow], tail_bytes: int) -> bool:
-    """Merges rows into the last `tail_bytes` of the file; False when they belong before those."""
+def _work_in(path: Path, fresh: Sequence[RunRow], start: int) -> bool:
+    """Puts rows where they belong behind `start`; False when that is before it, or the file is not one of ours."""
     with path.open("r+b") as stream:
-        start = max(0, size - tail_bytes)
-        stream.seek(start)
+        stream.seek(max(0, start))
         tail = stream.read()
         starts = [match.start() for match in _RECORD.finditer(tail)]
         if not starts or not tail.endswith(b"\n"):
             return False
-        bounds = zip(starts, [*starts[1:], len(tail)], strict=True)
-        records = {_key(tail[begin:end]): tail[begin:end] for begin, end in bounds}
-        added = {_key(line): line for line in map(_format, fresh)}
-        if start and min(added, default=b"~") < min(records):
+        lines = {_key(line): line for line in map(_format, fresh)}
+        if start > 0 and min(lines, default=b"~") < _key_at(tail, starts[0]):
             return False
-        merged = b"".join(record for _, record in sorted({**records, **added}.items()))
-        kept = _common(tail[starts[0] :], merged)
-        stream.seek(start + starts[0] + kept)
-        stream.write(merged[kept:])
+        at, pieces, first = starts[0], [], None
+        for key, line in sorted(lines.items()):
+            place = bisect_left(starts, key, key=lambda begin: _key_at(tail, begin))
+            begin = starts[place] if place < len(starts) else len(tail)
+            same = place < len(starts) and _key_at(tail, begin) == key
+            pieces += [tail[at:begin], line]
+            first = begin if first is None else first
+            at = begin if not same else starts[place + 1] if place + 1 < len(starts) else len(tail)
+        if first is None:
+            return True
+        merged = b"".join([*pieces, tail[at:]])
+        stream.seek(max(0, start) + first)
+        stream.write(merged[first - starts[0] :])
         stream.truncate()
     return True
 
@@ -106,6 +116,5 @@ def _key(record: bytes) -> bytes:
     return record[65:92] + record[:64]
 
 
-def _common(old: bytes, new: bytes) -> int:
-    """Returns how much of the file's end stays as it is; all of it when rows come in order."""
-    return len(old) if new.startswith(old) else 0
+def _key_at(data: bytes, begin: int) -> bytes:
+    return _key(data[begin : begin + 92])

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-VERSION = 1
-TABLES = ("tip", "entry", "run", "carry", "artifact", "day_log")
+VERSION = 2
+TABLES = ("tip", "entry", "run", "carry", "artifact", "day_log", "day_count")
 _BUSY_S = 30.0
 _TYPES = dict.fromkeys(("seed", "exit_code", "wall_ms", "dirty"), "INTEGER")
 _SCHEMA = f"""
@@ -39,6 +39,7 @@ CREATE TABLE carry
     (entry TEXT PRIMARY KEY, run_id TEXT, carried_from TEXT, target TEXT, tree_equal INTEGER) WITHOUT ROWID;
 CREATE INDEX carry_by_target ON carry (target, run_id);
 CREATE TABLE artifact (prefix INTEGER, run INTEGER, PRIMARY KEY (prefix, run)) WITHOUT ROWID;
+CREATE TABLE day_count (day TEXT, status TEXT, number INTEGER, PRIMARY KEY (day, status)) WITHOUT ROWID;
 CREATE TABLE day_log (root TEXT, day TEXT, size_bytes INTEGER, PRIMARY KEY (root, day)) WITHOUT ROWID;
 """
 
@@ -125,7 +126,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 def _prepare(connection: sqlite3.Connection) -> None:
     # A projection needs no sync: what a power cut takes is read again from the chains.
     connection.execute("PRAGMA synchronous = OFF")
-    # In KiB, taken as needed: digests come in no order, and a rebuild of 100,000 runs touches every page of six indexes.
+    # In KiB, taken as needed: digests come in no order, so a rebuild of 100,000 runs touches every page of six indexes.
     connection.execute("PRAGMA cache_size = -200000")
     if connection.execute("PRAGMA user_version").fetchone()[0] == VERSION:
         return

@@ -8,6 +8,7 @@ import pytest
 
 from tests.helpers import Lab
 from timelab.store import csvlog
+from timelab.store.index import open_index
 from timelab.store.recover import reindex
 
 DAY = "2026/11/20"
@@ -52,13 +53,17 @@ def test_rows_stand_in_order_of_start_whatever_the_order_of_arrival(lab: Lab) ->
     assert len(starts) == 5
 
 
-def test_a_row_from_far_above_makes_the_file_anew(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(csvlog, "_TAILS_BYTES", (600, 900))
-    for number in (10, 11, 12, 13, 14, 1, 12.5):
-        lab.record(number)  # type: ignore[arg-type]
-    before = (lab.root / DAY / "runs.csv").read_bytes()
-    starts = [row[1] for row in rows_of(lab)[1:]]
-    assert starts == sorted(starts)
+@pytest.mark.parametrize("tail_bytes", [1, 600, 900, 1 << 16])
+def test_a_row_from_anywhere_is_put_where_it_belongs(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, tail_bytes: int
+) -> None:
+    monkeypatch.setattr(csvlog, "_TAIL_BYTES", tail_bytes)
+    for number in (10, 11, 14, 1, 12, 15, 0):
+        lab.record(number)
+        before = (lab.root / DAY / "runs.csv").read_bytes()
+    with open_index(lab.repo) as index:
+        csvlog.update(index, lab.root, DAY, index.select()[1:4], room=lab.repo.timelab_dir)
+    assert (lab.root / DAY / "runs.csv").read_bytes() == before
     reindex(lab.repo)
     assert (lab.root / DAY / "runs.csv").read_bytes() == before
 

@@ -209,7 +209,6 @@ def test_select_looks_up_and_does_not_scan(lab: Lab) -> None:
         plans = {
             "newest": "SELECT * FROM run ORDER BY timestamp_start DESC, run_id DESC LIMIT 50",
             "path": "SELECT * FROM run WHERE spec_path = 'x' ORDER BY timestamp_start DESC, run_id DESC",
-            "day": "SELECT status, count(*) FROM run WHERE timestamp_start >= 'a' AND timestamp_start < 'b' GROUP BY 1",
             "commit": "SELECT * FROM run WHERE git_sha = '' OR run_id IN (SELECT run_id FROM carry WHERE target = '')",
         }
         db = sqlite3.connect(index_path(lab.repo))
