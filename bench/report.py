@@ -37,6 +37,8 @@ def machine() -> list[str]:
         f"{os.cpu_count()} cores ({model}), {memory_gib:.0f} GiB",
         f"{platform.system()} {platform.release()}, {platform.machine()}",
         f"CPython {platform.python_version()}, {git}",
+        # Above the number of cores the wall-clock tells of the others' work; CPU time then says more.
+        "load average at the end: " + ", ".join(f"{each:.1f}" for each in os.getloadavg()) + " (1, 5, 15 minutes)",
     ]
 
 
