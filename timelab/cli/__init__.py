@@ -123,6 +123,8 @@ def _guarded(call: Any) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
+        if _is_of_output(error):
+            return _say(f"cannot write the output: {(error.strerror or str(error)).lower()}", None, 70)
         return _say(_os_message(error), _NO_ROOM_HINT if is_no_room(error) else None, 70)
     except Exception as error:
         from timelab.cli.report import write_report
@@ -132,10 +134,15 @@ def _guarded(call: Any) -> int:
 
 def _os_message(error: OSError) -> str:
     what = (error.strerror or str(error)).lower()
-    if is_no_room(error):
-        return f"{what}{f': {error.filename}' if error.filename else ''}"
-    # Without a name it is one of our own streams: every file that we open has one.
-    return f"{what}: {error.filename}" if error.filename else f"cannot write the output: {what}"
+    return f"{what}: {error.filename}" if error.filename else what
+
+
+def _is_of_output(error: OSError) -> bool:
+    """Says whether it is stdout that cannot be written, not a file: by who wrote, for neither has a name."""
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    return frame is not None and frame.tb_frame.f_code in (click.echo.__code__, _guarded.__code__)
 
 
 def _click_hint(error: click.ClickException) -> str | None:
