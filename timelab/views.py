@@ -210,11 +210,13 @@ class StatusView:
     """Is the state of a repository's runs (`timelab status`).
 
     `unfinished` are runs that were cut off; `set_aside` those of them that left no record, by now in the quarantine.
+    `is_deaf` says that no hook of ours is there to run what is committed.
     """
 
     jobs: tuple[JobView, ...]
     waiting: tuple[WaitingView, ...]
     unfinished: tuple[str, ...]
+    is_deaf: bool
     set_aside: tuple[str, ...]
     last: tuple[LastRun, ...]
 

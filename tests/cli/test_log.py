@@ -103,11 +103,11 @@ def test_versions_of_a_spec_have_their_runs_and_what_changed(notebook: Notebook)
     assert said.out.splitlines() == [
         "ID8  CLOCK  in German",
         f"  argv: {before} → {after}",
-        "  ID8  ok  TOOK  command",
+        "  ID8  ok  TOOK  command  on ID8",
         "",
         "ID8  CLOCK  two specs",
         "  first version",
-        "  ID8  ok  TOOK  command",
+        "  ID8  ok  TOOK  command  on ID8",
     ]
 
 

@@ -26,9 +26,13 @@ def test_a_failed_run_is_70_and_points_to_its_record(notebook: Notebook) -> None
     """A225, A26: it is recorded like any other."""
     said = notebook.timelab("run", "specs/bad.yaml")
     assert said.code == 70
-    assert said.out == "ROOT/YYYY/MM/DD/ai-team/artifacts/HHMMSS-bad-ID8/run.json\n"
-    assert said.err == "timelab: ID8 bad failed in TOOK\ntimelab: exit-status: the command ended with 3\n"
-    assert json.loads(Path(said.raw.strip()).read_bytes())["status"] == "failed"
+    assert said.out == "ROOT/YYYY/MM/DD/ai-team/artifacts/HHMMSS-bad-ID8\n"
+    assert said.err.splitlines() == [
+        "timelab: ID8 bad failed in TOOK",
+        "timelab: exit-status: the command ended with 3",
+        "  trouble",
+    ]
+    assert json.loads((Path(said.raw.strip()) / "run.json").read_bytes())["status"] == "failed"
 
 
 def test_an_invalid_spec_is_65_and_recorded(notebook: Notebook) -> None:
@@ -137,7 +141,7 @@ def test_retry_runs_again_what_never_went_well(notebook: Notebook) -> None:
     allow(notebook)
     said = notebook.timelab("run", "--pending", "--retry")
     assert said.code == 70
-    assert said.err == "timelab: ID8 specs/bad.yaml failed: the command ended with 3\n"
+    assert said.err == "timelab: ID8 specs/bad.yaml failed: the command ended with 3\n  trouble\n"
     assert [row["name"] for row in notebook.runs()][:2] == ["bad", "hello"]
 
 

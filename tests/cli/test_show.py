@@ -25,7 +25,7 @@ def test_a_run_is_shown_whole(notebook: Notebook) -> None:
         "  id  SHA256",
         "  started  TIME  took TOOK",
         "  spec  specs/hello.yaml  blob ID12",
-        "  commit  ID12  ID12",
+        "  commit  ID12",
         "  command  sh -c 'echo hallo > $TIMELAB_OUTPUT/hello.txt'",
         "  exit code  0",
         "  shell  host host, not pinned  ID12",

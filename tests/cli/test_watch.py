@@ -20,7 +20,7 @@ def test_a_lost_worker_is_started_again_and_its_runs_are_printed(notebook: Noteb
     """A225: 70 when one of them failed."""
     enqueue(notebook, {"specs/a.yaml": HELLO + "tags: [a]\n", "specs/b.yaml": BAD + "tags: [b]\n"})
     said = notebook.timelab("watch", "--timeout", "120")
-    assert (said.code, said.err) == (70, "")
+    assert (said.code, said.err) == (70, "  trouble\n")
     assert said.out.splitlines() == [
         "ID8  ok  a",
         "  ROOT/YYYY/MM/DD/ai-team/artifacts/HHMMSS-a-ID8",

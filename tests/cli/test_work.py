@@ -41,6 +41,7 @@ def test_what_is_queued_runs_and_the_queue_is_empty_then(notebook: Notebook) -> 
     assert err.splitlines() == [
         "timelab: ID8 specs/a.yaml ok",
         "timelab: ID8 specs/b.yaml failed: the command ended with 3",
+        "  trouble",
     ]
     assert {row["git_sha"] for row in notebook.runs("-n", "2")[:2]} == {commit}
     assert queue.entries(discover(notebook.root)) == []

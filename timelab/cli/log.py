@@ -144,6 +144,7 @@ def _print_version(version: SpecVersion, path: str) -> None:
         took = render.duration(row.timestamp_start, row.timestamp_end)
         replay = f"  replay of {row.replay_of[:8]}" if row.replay_of else ""
         status = render.word(row.status)
-        render.out(f"  {render.short(row.run_id)}  {status}  {took}  {render.plain(row.model or row.kind)}{replay}")
+        facts = f"{took}  {render.plain(row.model or row.kind)}  on {render.short(row.git_sha)}{replay}"
+        render.out(f"  {render.short(row.run_id)}  {status}  {facts}")
     if not version.runs and version.changes[0:1] != ("only comments or layout",):
         render.out(render.dim("  no run of its own"))

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from timelab.pending import Outcome
     from timelab.store.reader import StoredRun
 
+SUFFIXES = ("json", "yaml", "yml", "toml")
+LAST_LINES, LAST_BYTES = 6, 4_096
+"""How much of a failed task's stderr is shown."""
+
 
 @click.command()
 @click.argument("file", required=False, metavar="[FILE | RANGE]")
@@ -65,6 +69,9 @@ def run_file(repo: Repo, file: str, *, commit_first: bool, as_json: bool) -> int
     if repo.root is not None and (repo.root / path).is_dir():
         raise UsageError(f"{file or '.'} is a folder", hint="name a spec in it, or say --pending")
     name = RepoPath(path)
+    if path.rpartition(".")[2].lower() not in SUFFIXES:
+        # A slip of the fingers must not become a record that stays.
+        raise UsageError(f"{path} is no spec", hint="a spec ends in .yaml, .yml, .json or .toml")
     services = services_for(repo)
     if commit_first:
         commit_file(repo, name)
@@ -99,6 +106,7 @@ def _nearest(missing: Path, given: str) -> str:
 
 def _print_stored(stored: StoredRun, as_json: bool) -> None:
     from timelab.cli import render
+    from timelab.manifest import Status
     from timelab.views import Ran
 
     manifest = stored.manifest()
@@ -111,7 +119,29 @@ def _print_stored(stored: StoredRun, as_json: bool) -> None:
     render.talk(f"timelab: {render.short(manifest.run_id)} {render.plain(manifest.name)} {status} in {took}")
     if manifest.error is not None:
         render.talk(f"timelab: {manifest.error.slug}: {render.plain(manifest.error.message)}")
+    if manifest.status is not Status.OK and stored.folder is not None:
+        print_complaint(stored.folder)
+        render.out(render.plain(str(stored.folder)))
+        return
     print_artifacts(stored.folder, [artifact.path for artifact in manifest.artifacts])
+
+
+def print_complaint(folder: Path) -> None:
+    """Prints the end of what a failed task said on stderr: where most people look first."""
+    from timelab.cli import render
+
+    for line in last_words(folder):
+        render.talk(f"  {render.plain(line)}")
+
+
+def last_words(folder: Path) -> list[str]:
+    """Returns the last lines of a run's `logs/stderr.txt`, from its folder; none where there is no such file."""
+    try:
+        with (folder / "logs/stderr.txt").open("rb") as stream:
+            stream.seek(max(0, stream.seek(0, 2) - LAST_BYTES))
+            return stream.read().decode("utf-8", "replace").splitlines()[-LAST_LINES:]
+    except OSError:
+        return []
 
 
 def print_artifacts(folder: Path | None, paths: list[str]) -> None:
@@ -159,6 +189,8 @@ def print_outcome(outcome: Outcome) -> None:
         reason = f": {render.plain(outcome.reason)}" if outcome.reason else ""
         render.talk(f"timelab: {render.short(outcome.run_id)} {path} {status}{reason}")
         if outcome.folder:
+            if outcome.status != "ok":
+                print_complaint(Path(outcome.folder))
             render.out(render.plain(outcome.folder))
         return
     label = render.word("held") if outcome.what == "held" else outcome.what

@@ -71,7 +71,24 @@ def _print(repo: Repo, stored: StoredRun) -> None:
     if stored.folder is not None:
         there = "" if stored.folder.is_dir() else "  (absent: timelab doctor --repair restores it)"
         render.out(f"\n  {render.plain(str(stored.folder))}{there}")
-    _preview(repo, stored, manifest)
+    if manifest.status.value == "ok":
+        _preview(repo, stored, manifest)
+    else:
+        _last_words(repo, stored)
+
+
+def _last_words(repo: Repo, stored: StoredRun) -> None:
+    """Shows the end of what a failed task said: why it failed is what people look for then."""
+    from timelab.cli import render
+    from timelab.store.reader import artifact_bytes
+
+    for path in ("logs/stderr.txt", "logs/log.txt"):
+        lines = (artifact_bytes(repo, stored, path) or b"")[-PREVIEW_BYTES:].decode("utf-8", "replace").splitlines()
+        if lines:
+            render.out("\n" + render.dim(f"  ── the end of {path}"))
+            for line in lines[-PREVIEW_LINES:]:
+                render.out(f"  {render.plain(line)}")
+            return
 
 
 def _facts(manifest: Manifest) -> list[tuple[str, str]]:
@@ -79,6 +96,7 @@ def _facts(manifest: Manifest) -> list[tuple[str, str]]:
 
     commit = manifest.git_sha[:12] if manifest.git_sha else "none yet"
     dirty = "  with uncommitted files" if manifest.dirty else ""
+    describe = manifest.git_describe if manifest.git_describe and not manifest.git_describe.startswith(commit) else ""
     took = render.duration(manifest.timestamp_start, manifest.timestamp_end)
     shell = manifest.shell
     sandbox = manifest.sandbox
@@ -88,7 +106,7 @@ def _facts(manifest: Manifest) -> list[tuple[str, str]]:
         ("id", manifest.run_id),
         ("started", f"{manifest.timestamp_start}  took {took}"),
         ("spec", f"{manifest.spec.path}  blob {manifest.spec.blob[:12]}"),
-        ("commit", f"{commit}{dirty}  {manifest.git_describe or ''}".rstrip()),
+        ("commit", f"{commit}{dirty}  {describe}".rstrip()),
         ("command", _command_line(manifest)),
         ("exit code", "" if manifest.exit_code is None else str(manifest.exit_code)),
         ("shell", _shell(shell.kind, shell.profile, shell.pinned) + f"  {shell.fingerprint[:12]}"),

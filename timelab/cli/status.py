@@ -28,12 +28,15 @@ def command(whole: bool, as_json: bool) -> int:
         render.emit_json(view)
         return 0
     print_status(view)
+    if view.is_deaf:
+        render.talk("hint: commits run nothing here yet: timelab init")
     return 0
 
 
 def status_of(repo: Repo, *, whole: bool = False) -> StatusView:
     """Returns the state of queue, consent and last runs; `whole` reconciles history too, which reads every spec."""
     from timelab import queue
+    from timelab.git import hooks
     from timelab.store.index import open_index
     from timelab.store.standing import set_aside, unfinished
     from timelab.views import JobView, LastRun, StatusView, WaitingView
@@ -60,6 +63,7 @@ def status_of(repo: Repo, *, whole: bool = False) -> StatusView:
         jobs=jobs,
         waiting=tuple(WaitingView(path, commit, reason) for (path, commit), reason in waiting.items()),
         unfinished=tuple(unfinished(repo)),
+        is_deaf=repo.root is not None and not hooks.state(repo).is_whole,
         set_aside=tuple(set_aside(repo)),
         last=last,
     )

@@ -23,6 +23,7 @@ def command(timeout_s: float | None) -> int:
     """
     from timelab import queue
     from timelab.cli import render
+    from timelab.cli.run import print_complaint
     from timelab.store.index import open_index
     from timelab.store.standing import running
 
@@ -41,7 +42,10 @@ def command(timeout_s: float | None) -> int:
             reason = f"  {row.error_slug}" if row.error_slug else ""
             render.out(f"{render.short(row.run_id)}  {render.word(row.status)}  {render.plain(row.name)}{reason}")
             if repo.root is not None:
-                render.out(f"  {render.plain(str(repo.root / row.artifacts_path))}")
+                folder = repo.root / row.artifacts_path
+                if row.status != "ok":
+                    print_complaint(folder)
+                render.out(f"  {render.plain(str(folder))}")
         if not entries and not staged:
             if not has_waited and not fresh:
                 render.talk("timelab: nothing queued, nothing running")

@@ -43,9 +43,7 @@ class HostShell:
             record=ShellRecord(
                 kind="host", profile=request.profile, pinned=False, lock_sha256=None, fingerprint=fingerprint
             ),
-            environment=Environment(
-                system=nix_system(), apps=(), tools=tools
-            ),
+            environment=Environment(system=nix_system(), apps=(), tools=tools),
         )
 
 

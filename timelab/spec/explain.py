@@ -38,7 +38,7 @@ PATTERNS: dict[str, str] = {
     r"^[^\x00]*$": "text without NUL",
     r"^[A-Za-z_][A-Za-z0-9_]{0,127}$": "the name of an environment variable, without a value",
     r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$": "letters, digits, '_' and '-', at most 64",
-    r"^[a-z][a-z0-9_]*:[^\s\x00-\x1f]{1,330}$": "provider:name, like builtin:extractive@1 or ollama:qwen2.5:7b",
+    r"^[a-z][a-z0-9_]*:[^\s\x00-\x1f]{1,330}$": "provider:name, like builtin:extractive@1",
     r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,63}$": "letters, digits, '.', '_', '/' and '-', at most 64",
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -15,6 +16,7 @@ from timelab.errors import StoreError
 from timelab.store.layout import RUN_FILE, RUNNING_FILE
 
 _TEMPORARY = ".tmp"
+_REPLACEMENT = re.compile(r"\.[0-9a-f]{16}\.tmp")
 
 
 def normalise(folder: Path) -> None:
@@ -207,3 +209,10 @@ def replace_file(path: Path, data: bytes, *, room: Path) -> None:
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{_TEMPORARY}")
         temporary.write_bytes(data)
         temporary.replace(path)
+
+
+def sweep_temporary(room: Path) -> None:
+    """Removes the new files that killed calls of `replace_file` left. The caller holds the store lock, as those did."""
+    for path in room.iterdir():
+        if _REPLACEMENT.fullmatch(path.name):
+            path.unlink(missing_ok=True)

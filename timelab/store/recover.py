@@ -6,7 +6,7 @@ import json
 import logging
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from timelab.atomic import process_start
@@ -213,6 +213,7 @@ def heal(repo: Repo, *, timeout_s: float = 60.0) -> Report:
         finished += drain(repo)
         journal.sweep(repo)
         _sweep_scratch(repo)
+        folders.sweep_temporary(repo.timelab_dir)
     return Report(tuple(finished), tuple(abandoned))
 
 
@@ -226,16 +227,16 @@ def _is_work(folder: Path) -> bool:
 def _sweep(repo: Repo) -> list[Abandoned]:
     """Goes through the staging folders of the dead: a whole one is announced, any other is set aside."""
     abandoned: list[Abandoned] = []
-    announced = {intent.name for intent in journal.announced(repo)}
     room = staging_folder(repo)
     for path in sorted(room.iterdir()) if room.is_dir() else []:
         if path.name.startswith("."):
             maker = path.name.rpartition(".")[2]
             if not maker.isdigit() or process_start(int(maker)) is None:
                 remove_tree(path)
-        elif path.name not in announced and not _is_alive(path):
+        # In this order: the dead announce nothing more.
+        elif not _is_alive(path) and not journal.is_announced(repo, path.name):
             if _is_whole(path):
-                announce_run(repo, path, path.name)
+                announce_run(_work_tree_of(repo, path), path, path.name)
             else:
                 abandoned.append(_abandon(repo, path))
     return abandoned
@@ -253,6 +254,15 @@ def _is_alive(staging: Path) -> bool:
     owner = _read_running(staging)
     pid = owner.get("pid")
     return isinstance(pid, int) and process_start(pid) is not None and process_start(pid) == owner.get("pid_start")
+
+
+def _work_tree_of(repo: Repo, staging: Path) -> Repo:
+    """Returns the work tree that a run was started in, which need not be ours."""
+    owner = _read_running(staging)
+    root, git_dir = owner.get("root"), owner.get("git_dir")
+    if not isinstance(git_dir, str):
+        return repo
+    return replace(repo, git_dir=Path(git_dir), root=Path(root) if isinstance(root, str) else None)
 
 
 def _read_running(staging: Path) -> dict[str, object]:

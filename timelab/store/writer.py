@@ -82,7 +82,7 @@ def open_staging(repo: Repo, plan: Plan) -> Staging:
     files = {plan.spec_file: plan.spec_bytes}
     files |= {f"input/files/{path}": data for path, data in plan.closure.files.items()}
     _write_files(draft, files)
-    (draft / RUNNING_FILE).write_text(json.dumps(_running(plan)) + "\n")
+    (draft / RUNNING_FILE).write_text(json.dumps(_running(repo, plan)) + "\n")
     try:
         draft.rename(room / plan.run_id)
     except OSError as error:
@@ -91,9 +91,11 @@ def open_staging(repo: Repo, plan: Plan) -> Staging:
     return Staging(room / plan.run_id, plan.run_id)
 
 
-def _running(plan: Plan) -> dict[str, object]:
+def _running(repo: Repo, plan: Plan) -> dict[str, object]:
     return {
         "status": "running",
+        "root": None if repo.root is None else str(repo.root),
+        "git_dir": str(repo.git_dir),
         "run_id": plan.run_id,
         "name": plan.name,
         "kind": plan.task.kind,

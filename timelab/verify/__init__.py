@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["verify"]
 
+NONE_HERE = "commit a spec, or fetch records with timelab sync"
 _SNAPSHOT_TRIES = 20
 Progress = Callable[[int, int], None]
 
@@ -94,7 +95,7 @@ def verify(
                 folders.check(record)
     _check_truncation(repo, snapshot, known, found, ledger, whole=whole)
     if not found.records and not ledger.findings:
-        ledger.wrong(CHAIN, None, "refs/timelab/runs", "nothing was checked: there is no record here", "timelab sync")
+        ledger.wrong(CHAIN, None, "refs/timelab/runs", "nothing was checked: there is no record here", NONE_HERE)
     return VerifyReport(
         ok=not ledger.findings,
         runs=len(known),

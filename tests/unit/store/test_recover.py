@@ -10,6 +10,7 @@ import pytest
 
 from tests.helpers import Lab, make_files
 from timelab.atomic import process_start
+from timelab.git.repo import discover
 from timelab.store import journal
 from timelab.store.reader import runs
 from timelab.store.recover import Report, announce_run, heal
@@ -83,6 +84,28 @@ def test_the_files_of_the_commit_go_with_the_run_that_had_them(lab: Lab) -> None
     (staging / "running.json").write_text(json.dumps(owner))
     heal(lab.repo)
     assert sorted(path.name for path in room.iterdir()) == ["b" * 64, "other"]
+
+
+def test_a_run_that_is_finished_for_another_work_tree_gets_its_folder_there(lab: Lab, tmp_path: Path) -> None:
+    """Design 1: the folder lies in the work tree that the run was started in, whoever heals."""
+    lab.git("worktree", "add", "-q", str(tmp_path / "side"))
+    side = discover(tmp_path / "side")
+    manifest, staging = lab.stage(0)
+    place = {"root": str(side.root), "git_dir": str(side.git_dir)}
+    (staging / "running.json").write_text(json.dumps({"pid": dead_pid(), "pid_start": "long ago", **place}))
+    (staging / "run.json").write_bytes(manifest.to_bytes())
+    assert heal(lab.repo).finished == (manifest.run_id,)
+    assert [path.name for path in (tmp_path / "side").glob("2026/*/*/ai-team/artifacts/*")] != []
+    assert list(lab.root.glob("2026")) == []
+
+
+def test_new_files_that_never_got_their_name_are_removed(lab: Lab) -> None:
+    _, staging = lab.stage(0)
+    (lab.repo.timelab_dir / ".0123456789abcdef.tmp").write_bytes(b"half")
+    (lab.repo.timelab_dir / ".writer.0123456789ab.tmp").write_bytes(b"somebody's")
+    running(staging, dead_pid(), "long ago")
+    heal(lab.repo)
+    assert [path.name for path in lab.repo.timelab_dir.glob(".*")] == [".writer.0123456789ab.tmp"]
 
 
 def test_a_whole_staging_folder_of_the_dead_is_recorded(lab: Lab) -> None:
