@@ -15,6 +15,7 @@ from tests.lab import Lab, make_lab
 from tests.wreck import BUSY, Blow, draw_blows, wait_until
 from timelab import queue
 from timelab.git.repo import Repo
+from timelab.store import standing
 from timelab.store.reader import runs
 
 NEXT = (("work",), ("run", "--pending"), ("doctor", "--repair"), ("run", "specs/a.yaml"))
@@ -90,6 +91,9 @@ def test_a_killed_worker_of_a_hook_loses_nothing(lab: Lab, left: Left) -> None:
 def test_a_hundred_killed_runs(lab: Lab, left: Left, seed: int) -> None:
     """K8."""
     kill_runs(lab, left, draw_blows(seed, 20))
+    # The moments are spread over the whole of a run: some came before its record, some too late.
+    assert standing.set_aside(wreck.repo_of(lab))
+    assert len(list(runs(wreck.repo_of(lab)))) > 1
 
 
 @pytest.mark.slow

@@ -217,9 +217,7 @@ def _make_session(profile: str, home: Path, lock_sha256: Sha256, facts: dict[str
         variables={"VIRTUAL_ENV": str(venv)},
         read_only=(venv, base.parent.parent),
         record=ShellRecord(kind="uv", profile=profile, pinned=True, lock_sha256=lock_sha256, fingerprint=fingerprint),
-        environment=Environment(
-            system=nix_system(), apps=(f"uv@{tools['uv']}",), tools=tools
-        ),
+        environment=Environment(system=nix_system(), apps=(f"uv@{tools['uv']}",), tools=tools),
     )
 
 
