@@ -78,12 +78,12 @@ def kill_workers(lab: Lab, left: Left, blows: list[Blow]) -> None:
 
 def test_a_killed_run_is_whole_or_absent_and_reported(lab: Lab, left: Left) -> None:
     """K8: SIGKILL to the process group of `timelab run` at random moments."""
-    kill_runs(lab, left, draw_blows(1, 7))
+    kill_runs(lab, left, draw_blows(1, 5))
 
 
 def test_a_killed_worker_of_a_hook_loses_nothing(lab: Lab, left: Left) -> None:
     """K8, design 3: the queue gives a killed worker's job to the next."""
-    kill_workers(lab, left, draw_blows(2, 5))
+    kill_workers(lab, left, draw_blows(2, 4))
 
 
 @pytest.mark.slow
@@ -130,7 +130,7 @@ def test_a_run_told_to_stop_at_any_moment_is_recorded(lab: Lab, left: Left) -> N
     """Design 2: once it is staged a run is recorded, however often and whenever it is told to stop."""
     repo = wreck.repo_of(lab)
     signs = {name: bound for name, bound in wreck.SIGNS.items() if name != "start"}
-    for blow in draw_blows(3, 3, signs):
+    for blow in draw_blows(3, 2, signs):
         before = len(list(runs(wreck.fresh(repo))))
         process = wreck.start(lab, "run", "specs/a.yaml")
         wreck.strike(lab, process.pid, lambda: process.poll() is not None, blow, number=signal.SIGTERM)  # noqa: B023

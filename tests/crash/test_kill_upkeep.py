@@ -33,8 +33,8 @@ def lab(tmp_path: Path) -> Lab:
     return lab
 
 
-def counts() -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("count", [FEW, pytest.param(MANY, marks=pytest.mark.slow)])
+def counts(few: int = FEW) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("count", [few, pytest.param(MANY, marks=pytest.mark.slow)])
 
 
 def recorded(repo: Repo) -> set[str]:
@@ -47,7 +47,7 @@ def moments(seed: int, count: int, span_s: float) -> list[Blow]:
     return [Blow("start", chance.uniform(0.25, 1.0) * span_s) for _ in range(count)]
 
 
-@counts()
+@counts(1)
 def test_a_killed_sync_loses_nothing_on_either_side(lab: Lab, left: Left, tmp_path: Path, count: int) -> None:
     """K8, T6: killed while it fetches, unites or pushes; the next sync brings both sides to the union."""
     hub = tmp_path / "hub.git"
