@@ -6,11 +6,11 @@ import difflib
 import re
 import shutil
 import sys
-import unicodedata
 
 import click
 
 from timelab.cli import render
+from timelab.cli.render import text_width
 
 WIDTH_WITHOUT_TERMINAL = 80
 _GAP = " │ "
@@ -89,16 +89,6 @@ def _pieces(word: str, width: int) -> list[str]:
             piece, used = "", 0
         piece, used = piece + sign, used + size
     return [*pieces, piece] if piece else pieces
-
-
-def text_width(text: str) -> int:
-    """Returns how many cells a text takes on a terminal."""
-    bare = click.unstyle(text)
-    if bare.isascii():
-        return len(bare)
-    return sum(
-        0 if unicodedata.combining(sign) else 2 if unicodedata.east_asian_width(sign) in "WF" else 1 for sign in bare
-    )
 
 
 def rule(title: str, width: int) -> str:

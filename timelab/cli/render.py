@@ -108,16 +108,17 @@ def table(rows: Sequence[Sequence[str]], header: Sequence[str] = ()) -> list[str
     every = [[str(cell) for cell in row] for row in ([header] if header else []) + list(rows)]
     if not every:
         return []
-    widths = [max(_width(row[at]) for row in every if at < len(row)) for at in range(max(map(len, every)))]
+    widths = [max(text_width(row[at]) for row in every if at < len(row)) for at in range(max(map(len, every)))]
     lines = []
     for number, row in enumerate(every):
-        cells = [cell + " " * (widths[at] - _width(cell)) for at, cell in enumerate(row[:-1])] + [row[-1]]
+        cells = [cell + " " * (widths[at] - text_width(cell)) for at, cell in enumerate(row[:-1])] + [row[-1]]
         line = "  ".join(cells).rstrip()
         lines.append(dim(line) if header and number == 0 else line)
     return lines
 
 
-def _width(text: str) -> int:
+def text_width(text: str) -> int:
+    """Returns how many cells a text takes on a terminal."""
     import unicodedata
 
     bare = click.unstyle(text)
