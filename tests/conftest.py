@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -31,6 +32,11 @@ Git = Callable[..., str]
 
 FLOWS = frozenset({"cli", "crash", "docs", "flow", "project"})
 """Folders of tests that start git and timelab as a user does: right, and not quick."""
+
+
+def pytest_configure() -> None:
+    """Takes Ctrl-C back: a shell starts its background jobs with it ignored, and children inherit that."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
