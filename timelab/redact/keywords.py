@@ -83,6 +83,9 @@ class KeywordGate(Gate):
             done = word.end() if word else match.end()
             if _pattern("sign").match(text, done) or (statement and _pattern("statement").match(text, done)):
                 end = _value_end(text, done, bare)
+                if statement:
+                    # `pwd'x'value';` is one assignment to the rule: it lets fifty signs stand before the quotes.
+                    end = max(end or 0, _statement_end(text, done)) or None
                 if end is not None:
                     yield self._last_keyword(lowered, match.start(), done), end
         for match in _pattern("compared").finditer(text):
@@ -97,6 +100,17 @@ class KeywordGate(Gate):
         if end - start < 256:
             return start
         return max(match.start() for match in self.pattern.finditer(lowered, start, end))
+
+
+_STATEMENT = 512
+"""How far a statement is followed, in signs."""
+
+
+def _statement_end(text: str, at: int) -> int:
+    """Returns the end of the last quote with a semicolon that is near, 0 where there is none."""
+    near = text[at : line_end(text, at, _STATEMENT)]
+    last = max(near.rfind(quote + ";") for quote in _QUOTES)
+    return at + last + 2 if last >= 0 else 0
 
 
 def _value_end(text: str, at: int, bare: bool) -> int | None:

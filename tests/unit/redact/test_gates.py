@@ -84,3 +84,12 @@ def test_tamed_piece_matches_like_the_raw_one(spaces: int) -> None:
     rule = next(gate.rule for gate in GATES if gate.class_name == "IbmCloudIamDetector")
     text = "api_key" + " " * spaces + "= " + "aB3" * 14 + "xy"
     assert list(rule.analyze_string(tame(text))) == list(rule.analyze_string(text)) != []
+
+
+def test_statement_with_quotes_before_its_value_is_seen_whole() -> None:
+    """Found by fuzzing: the rule lets signs stand between name and quotes, quotes among them."""
+    gate = GATES[-1]
+    assert isinstance(gate, KeywordGate)
+    for text in ("pwD'0'00';", "pwd='0'value12';"):
+        pieces = [text[start:end] for start, end in gate._assignments(text, text.lower(), True)]
+        assert any(keyword.FOLLOWED_BY_QUOTES_AND_SEMICOLON_REGEX.search(piece) for piece in pieces)
