@@ -5,6 +5,7 @@ Also checked: the schemas in `schemas/`, and every link between pages.
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import re
 import sys
@@ -55,11 +56,12 @@ def cli_page() -> str:
     from timelab.cli import COMMANDS, cli
 
     def help_of(command: click.Command, *names: str) -> str:
+        # Below the real group: a command takes its `-h` from there, and keeps what it was first asked with.
         context = None
         for name in names[:-1]:
-            context = click.Context(click.Command(name), info_name=name, parent=context)
-        inner = click.Context(command, info_name=names[-1], parent=context, terminal_width=100, max_content_width=100)
-        return command.get_help(inner).rstrip()
+            context = click.Context(cli, info_name=name, parent=context, **cli.context_settings)
+        settings = {**command.context_settings, "terminal_width": 100, "max_content_width": 100}
+        return command.get_help(click.Context(command, info_name=names[-1], parent=context, **settings)).rstrip()
 
     parts = [_CLI_INTRO]
     parts.append(f"```text\n{help_of(cli, 'timelab')}\n```\n")
@@ -253,9 +255,16 @@ def stale() -> list[str]:
 
     found = [f"{name}: is not what the code says" for name in drift(ROOT / "schemas")]
     for path, text in wanted():
-        if not path.exists() or path.read_text("utf-8") != text:
-            found.append(f"{path.relative_to(ROOT)}: is not what the code says")
+        there = path.read_text("utf-8") if path.exists() else ""
+        if there != text:
+            found.append(f"{path.relative_to(ROOT)}: is not what the code says: {_first_change(there, text)}")
     return found
+
+
+def _first_change(there: str, wanted: str) -> str:
+    """Returns the first line that is to go or to come, for a reader who has only the log."""
+    lines = difflib.unified_diff(there.splitlines(), wanted.splitlines(), lineterm="", n=0)
+    return next(line for line in [*lines][2:] if not line.startswith("@@"))
 
 
 def main(argv: list[str]) -> int:

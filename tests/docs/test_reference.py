@@ -14,6 +14,16 @@ def test_no_generated_page_is_stale() -> None:
     assert generate.stale() == [], "./lab docs"
 
 
+def test_the_page_of_commands_is_what_they_print() -> None:
+    """A212: a command shows the same help in whatever order it was asked before."""
+    from click.testing import CliRunner
+
+    from timelab.cli import cli
+
+    printed = CliRunner().invoke(cli, ["log", "--help"], prog_name="timelab", terminal_width=100).output
+    assert printed.strip() in generate.cli_page()
+
+
 def test_no_link_between_pages_is_broken() -> None:
     assert generate.broken_links() == []
 
