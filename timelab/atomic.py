@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import os
 import random
-import secrets
 import sys
 import time
 from collections.abc import Iterator
@@ -24,7 +23,7 @@ def write_atomic(path: Path, data: bytes, *, mode: int = 0o644) -> None:
 
     `mode` is subject to the umask. A symlink at `path` is replaced, not followed.
     """
-    temporary = path.with_name(f".{path.name[:200]}.{secrets.token_hex(6)}.tmp")
+    temporary = path.with_name(f".{path.name[:200]}.{os.urandom(6).hex()}.tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         with os.fdopen(descriptor, "wb") as stream:

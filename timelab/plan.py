@@ -7,18 +7,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from timelab.canonical import make_run_id, sha256_bytes, sha256_json, sha256_named
 from timelab.clock import timestamp
 from timelab.errors import SpecError
-from timelab.manifest import Input, SpecRecord, TaskRecord, folder_of
-from timelab.names import Oid, RepoPath, RunId, RunName, Sha256
+from timelab.names import Oid, RepoPath, RunId, RunName, Sha256, folder_of
 from timelab.spec.model import EXECUTES_USER_CODE, CommandSpec, LlmSpec
 from timelab.spec.paths import EXCLUDED_FOLDERS as EXCLUDED_FOLDERS
 from timelab.spec.paths import SPEC_PATTERNS as SPEC_PATTERNS
 from timelab.spec.paths import glob_matches
 from timelab.spec.paths import is_spec_path as is_spec_path
+
+if TYPE_CHECKING:
+    from timelab.manifest import Input, SpecRecord, TaskRecord
 
 DATED_SPEC = re.compile(r"\d{4}/\d{2}/\d{2}/ai-team/specs/[^/]+\Z")
 DATED_FOLDER = re.compile(r"\d{4}/\d{2}/\d{2}(/|\Z)")
@@ -199,6 +201,9 @@ def make_plan(
     replay_of: RunId | None = None,
 ) -> Plan:
     """Returns the plan of a run that starts at `start`; pure, so that planning twice gives equal plans."""
+    # Here and not at the top: `timelab check` plans nothing, and stands between a person and their commit.
+    from timelab.manifest import Input, SpecRecord, TaskRecord
+
     closure = closure or make_closure(spec, spec_path, spec_bytes, commit)
     spec_sha256 = sha256_bytes(spec_bytes)
     inputs = tuple(
@@ -236,6 +241,8 @@ def make_invalid_plan(
     spec_bytes: bytes, spec_path: RepoPath, spec_blob: Oid, commit: CommitState, *, start: datetime
 ) -> Plan:
     """Returns the plan of a spec that cannot be read: there is nothing to do but to record it."""
+    from timelab.manifest import SpecRecord, TaskRecord
+
     spec_sha256 = sha256_bytes(spec_bytes)
     stamp = timestamp(start)
     flake = sha256_bytes(commit.flake_lock) if commit.flake_lock is not None else None

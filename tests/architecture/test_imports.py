@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import Git
+
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "timelab"
 
@@ -167,6 +169,15 @@ def test_cheap_commands_load_nothing_heavy(repo: Path, args: list[str]) -> None:
     """S3: `timelab --version`, `log` and a commit without specs must not wait for pydantic or libgit2."""
     heavy = {"pydantic", "pydantic_core", "pygit2", "jsonschema", "detect_secrets", "yaml", "rfc8785"}
     assert loaded_by(*args, cwd=repo) & heavy == set()
+
+
+def test_the_check_of_a_spec_loads_no_more_than_the_spec_needs(repo: Path, git: Git) -> None:
+    """A32, S3: it stands between a person and their commit, so it does not pay for runs and records."""
+    (repo / "specs").mkdir()
+    (repo / "specs/a.yaml").write_text('timelab: 1\nkind: command\nargv: ["true"]\n')
+    git("add", "specs", cwd=repo)
+    heavy = {"timelab.manifest", "timelab.run", "pygit2", "jsonschema", "detect_secrets", "rfc8785"}
+    assert loaded_by("check", "--staged", cwd=repo) & heavy == set()
 
 
 def test_relative_imports_stand_inside_the_sandbox_only() -> None:

@@ -107,10 +107,11 @@ def _nearest(missing: Path, given: str) -> str:
 def _print_stored(stored: StoredRun, as_json: bool) -> None:
     from timelab.cli import render
     from timelab.manifest import Status
-    from timelab.views import Ran
 
     manifest = stored.manifest()
     if as_json:
+        from timelab.views import Ran
+
         folder = str(stored.folder) if stored.folder is not None else None
         render.emit_json(Ran(run_id=manifest.run_id, status=manifest.status.value, folder=folder))
         return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -60,8 +59,8 @@ def writer_id(repo: Repo) -> WriterId:
 
 def _draw_writer(path: Path) -> WriterId:
     path.parent.mkdir(parents=True, exist_ok=True)
-    mine = path.with_name(f".writer.{secrets.token_hex(6)}.tmp")
-    write_atomic(mine, f"{secrets.token_hex(8)}\n".encode())
+    mine = path.with_name(f".writer.{os.urandom(6).hex()}.tmp")
+    write_atomic(mine, f"{os.urandom(8).hex()}\n".encode())
     try:
         # A hard link fails if the name is there: only one of many first callers wins.
         os.link(mine, path)
