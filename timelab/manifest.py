@@ -16,6 +16,8 @@ from timelab.names import Digest, Oid, RepoPath, RunId, RunName, Sha256, WriterI
 from timelab.names import folder_of as folder_of
 
 SCHEMA_VERSION = 1
+INPUT_FILES = "input/files/"
+"""Where the files that a spec names stand in the run folder, under their own paths."""
 
 Timestamp = Annotated[str, StringConstraints(pattern=f"^{TIMESTAMP_PATTERN}$")]
 Line = Annotated[str, StringConstraints(max_length=2_000)]

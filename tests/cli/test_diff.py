@@ -116,3 +116,19 @@ def test_changed_words_are_coloured_on_a_terminal_only(monkeypatch: pytest.Monke
 
 def test_a_side_that_is_not_there_says_so() -> None:
     assert columns.side_by_side(None, "new", 20) == ["(none)   │ new"]
+
+
+def test_what_changed_in_the_files_of_a_spec_is_shown_and_why_a_run_failed(notebook: Notebook) -> None:
+    """A script and its data are what people change most; their digests alone would say little."""
+    spec = "timelab: 1\nkind: command\nscript: tools/count.sh\ninputs: [data/odd name.txt]\nprofile: host\n"
+    script = 'cp "data/odd name.txt" "$TIMELAB_OUTPUT/n.txt"\n'
+    files = {"specs/count.yaml": spec, "tools/count.sh": script, "data/odd name.txt": "one\n"}
+    notebook.commit(files)
+    assert notebook.timelab("run", "specs/count.yaml").code == 0
+    notebook.commit({"tools/count.sh": script + "exit 3\n", "data/odd name.txt": "two\n"})
+    assert notebook.timelab("run", "specs/count.yaml").code == 70
+    lines = [line.rstrip("─") for line in notebook.timelab("diff", "specs/count.yaml").out.splitlines()]
+    assert "B  exit-status  the command ended with 3" in lines
+    assert "+exit 3" in lines[lines.index("── tools/count.sh ") :]
+    data = lines.index("── data/odd name.txt ")
+    assert lines[data : data + 4] == ["── data/odd name.txt ", "@@ -1 +1 @@", "-one", "+two"]

@@ -140,7 +140,9 @@ def _print(repo: Repo, pair: _Pair, found: RunDiff, everything: bool) -> None:
 
     render.lines(render.table([_head("A", found.before), _head("B", found.after)]))
     _print_changes(found)
+    _print_failures(pair)
     _print_spec(repo, pair, found, everything)
+    _print_named(repo, pair, everything)
     if found.cases:
         _print_cases(found.cases, everything)
     _print_files(repo, pair, found, everything)
@@ -187,6 +189,29 @@ def _print_spec(repo: Repo, pair: _Pair, found: RunDiff, everything: bool) -> No
     after = artifact_bytes(repo, pair.after, spec_name(new)) or b""
     names = found.before.spec_path, found.after.spec_path
     _print_unified(names[1] if names[0] == names[1] else f"{names[0]} → {names[1]}", before, after, everything)
+
+
+def _print_failures(pair: _Pair) -> None:
+    """Prints why a side failed, in its own words: a difference that no file shows."""
+    from timelab.cli import render
+
+    errors = [(label, run.manifest().error) for label, run in (("A", pair.before), ("B", pair.after))]
+    lines = [(render.bold(label), error.slug, render.plain(error.message)) for label, error in errors if error]
+    if lines:
+        render.out()
+        render.lines(render.table(lines))
+
+
+def _print_named(repo: Repo, pair: _Pair, everything: bool) -> None:
+    """Prints what changed in the files that both specs name: a script, a prompt, cases."""
+    from timelab.manifest import INPUT_FILES
+    from timelab.store.reader import artifact_bytes
+
+    old, new = ({item.path: item.sha256 for item in run.manifest().inputs} for run in (pair.before, pair.after))
+    for path in sorted(path for path in old.keys() & new.keys() if old[path] != new[path]):
+        sides = [artifact_bytes(repo, run, f"{INPUT_FILES}{path}") or b"" for run in (pair.before, pair.after)]
+        if all(map(_is_small_text, sides)):
+            _print_unified(path, *sides, everything)
 
 
 def _print_cases(cases: tuple[CasePair, ...], everything: bool) -> None:

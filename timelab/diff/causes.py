@@ -155,6 +155,9 @@ def _shell(before: Manifest, after: Manifest) -> Iterator[Change]:
     # A profile of another name with the same lock and fingerprint is the same shell.
     yield from _pairs("label" if same else "shell", [("profile", old.profile, new.profile)])
     yield from _pairs("shell", told)
+    if old.kind != new.kind:
+        # Of another kind of shell everything is another version, and a run that got into no shell measured none.
+        return
     tools = sorted({*before.env.tools, *after.env.tools})
     versions = [(name, before.env.tools.get(name), after.env.tools.get(name)) for name in tools]
     # The same shell that measures another version stands on another host.

@@ -19,7 +19,7 @@ from timelab.clock import SystemClock, parse_timestamp, timestamp
 from timelab.errors import DataError, NotFound, PathError, StoreError
 from timelab.git import chain, refs
 from timelab.git.repo import Repo
-from timelab.manifest import Artifact, Manifest
+from timelab.manifest import INPUT_FILES, Artifact, Manifest
 from timelab.names import Oid, RepoPath, RunId, path_fault
 from timelab.store import corrections, folders, journal
 from timelab.store.completion import Reached, no_stop
@@ -80,7 +80,7 @@ def open_staging(repo: Repo, plan: Plan) -> Staging:
     for name in STAGED_FOLDERS:
         (draft / name).mkdir(parents=True)
     files = {plan.spec_file: plan.spec_bytes}
-    files |= {f"input/files/{path}": data for path, data in plan.closure.files.items()}
+    files |= {f"{INPUT_FILES}{path}": data for path, data in plan.closure.files.items()}
     _write_files(draft, files)
     (draft / RUNNING_FILE).write_text(json.dumps(_running(repo, plan)) + "\n")
     try:

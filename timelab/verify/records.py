@@ -9,7 +9,7 @@ from timelab.canonical import sha256_named
 from timelab.diff.causes import spec_name
 from timelab.errors import DataError, SecretFound
 from timelab.git.raw import Missing
-from timelab.manifest import Manifest, folder_of, read_manifest, recomputed_run_id, recomputed_run_key
+from timelab.manifest import INPUT_FILES, Manifest, folder_of, read_manifest, recomputed_run_id, recomputed_run_key
 from timelab.names import Oid, RunId
 from timelab.store.layout import RUN_FILE
 from timelab.verify.commits import Commits
@@ -18,7 +18,6 @@ from timelab.verify.fits import run_schema
 from timelab.verify.ledger import ARTIFACTS, IDS, INPUTS, LOCK, SCHEMA, SPEC, Ledger, span
 
 _EDITED = "the record was changed after it was made: fetch it again (timelab sync), or trust it no more"
-_INPUT = "input/files/"
 
 
 @dataclass(frozen=True)
@@ -138,8 +137,8 @@ class RecordChecker:
             self._ledger.wrong(INPUTS, run_id, f"{entry.place} run.json", "inputs_hash is not of its inputs", _EDITED)
         for item in manifest.inputs:
             self._ledger.checked(INPUTS)
-            place = f"{entry.place} {_INPUT}{item.path}"
-            kept = entry.files.get(_INPUT + item.path)
+            place = f"{entry.place} {INPUT_FILES}{item.path}"
+            kept = entry.files.get(INPUT_FILES + item.path)
             if kept is None:
                 if not _is_withheld(manifest) and entry.is_whole:
                     self._ledger.wrong(INPUTS, run_id, place, "is missing", _EDITED)

@@ -139,3 +139,12 @@ def test_both_sides_are_shown_as_short_text() -> None:
     (change,) = (c for c in changes(before[0], after[0], before[1].get, after[1].get) if c.cause == "spec")
     assert (change.what, change.before) == ("prompt", "Summarise.")
     assert change.after is not None and len(change.after) == 200
+
+
+def test_another_kind_of_shell_says_all() -> None:
+    """A run that got into no shell measured none of its tools: a line for each would hide the one that counts."""
+    tools = Environment(system="x86_64-linux", apps=(), tools={"bash": "5.2"})
+    before = run(shell=shell(), env=tools)
+    after = run(shell=shell(kind="self"), env=tools.model_copy(update={"tools": {"python": "3.11"}}))
+    found = changes(before[0], after[0], before[1].get, after[1].get)
+    assert [(change.cause, change.what) for change in found] == [("shell", "shell")]
