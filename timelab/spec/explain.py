@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import json
+import re
+import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, get_args
@@ -41,6 +44,13 @@ PATTERNS: dict[str, str] = {
     r"^[a-z][a-z0-9_]*:[^\s\x00-\x1f]{1,330}$": "provider:name, like builtin:extractive@1",
     r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,63}$": "letters, digits, '.', '_', '/' and '-', at most 64",
 }
+
+# What a shell would act on; `=`, quotes and backslashes it only reads, as shlex does.
+_SHELL = re.compile(r"[|&;<>$*?`()\n]|^~|\s~")
+# A word that begins with a letter, '/', './' or '-x' is text in YAML and in every reader of it.
+_PLAIN = re.compile(r"(?:[A-Za-z_/]|\.{1,2}/|--?[A-Za-z])[A-Za-z0-9_./=@+-]*")
+_NOT_TEXT = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n"})
+_MAX_SHOWN = 160
 
 _OLD_BOOLEANS = frozenset({"yes", "no", "on", "off", "y", "n", "true", "false"})
 
@@ -104,7 +114,8 @@ def _finding(pointer: Pointer, details: list[ErrorDetails], value: Any, model: t
     kinds = dict.fromkeys(_WORDS[detail["type"]] for detail in details if detail["type"] in _WORDS)
     if len(kinds) == len(details) or (kinds and len({detail["type"] for detail in details}) == len(kinds)):
         expected = " or ".join(kinds)
-        return Finding(pointer, f"must be {expected}, not {given(found)}", hint=_type_hint(expected, found))
+        hint = _list_hint(pointer, found) if expected == "a list" else _type_hint(expected, found)
+        return Finding(pointer, f"must be {expected}, not {given(found)}", hint=hint)
     # Of a union, the branch that got past the type is the one that was meant.
     meant = next((detail for detail in details if detail["type"] not in _WORDS), first)
     return Finding(pointer, _rule(meant, found), hint=_rule_hint(meant, found))
@@ -155,9 +166,29 @@ def _type_hint(expected: str, found: Any) -> str | None:
         return "write true or false, without quotes; YAML 1.2 reads yes, no, on and off as text"
     if "number" in expected and isinstance(found, str) and _is_number(found):
         return "write it without quotes"
-    if expected == "a list" and isinstance(found, str):
-        return "write it as a list of one"
     return None
+
+
+def _list_hint(pointer: Pointer, found: Any) -> str | None:
+    """Says how a string is written as a list: a command line word by word, anything else as the only item."""
+    if not isinstance(found, str):
+        return None
+    words = [found]
+    if pointer[-1] in ("argv", "args"):
+        if pointer[-1] == "argv" and _SHELL.search(found):
+            return "no shell reads argv: put the line into a script file and name that file under 'script'"
+        try:
+            words = shlex.split(found)
+        except ValueError:  # a quote that is not closed
+            return "write each word as an item of its own, [program, argument]"
+    shown = f"{pointer[-1]}: [{', '.join(map(_flow_item, words))}]"
+    return f"write {shown}" if words and len(shown) <= _MAX_SHOWN else "write each word as an item of its own"
+
+
+def _flow_item(text: str) -> str:
+    """Returns the text as an item between brackets: bare where YAML reads it as that text, else in double quotes."""
+    is_plain = _PLAIN.fullmatch(text) and text.lower() not in _NOT_TEXT
+    return text if is_plain else visible(json.dumps(text, ensure_ascii=False))
 
 
 def _is_number(text: str) -> bool:

@@ -83,7 +83,7 @@ def test_every_mistake_is_told_in_the_order_of_the_file() -> None:
         (
             "tags: one",
             "specs/a.yaml:5:7: /tags: must be a list, not the string 'one'",
-            "write it as a list of one",
+            "write tags: [one]",
         ),
         ("seed: 1", "specs/a.yaml:5:1: /seed: unknown key", "'seed' stands under 'params'"),
         ("argv: [a]", "specs/a.yaml:5:1: /argv: unknown key", "'argv' belongs to kind 'command'"),
