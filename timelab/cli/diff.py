@@ -209,9 +209,9 @@ def _print_named(repo: Repo, pair: _Pair, everything: bool) -> None:
 
     old, new = ({item.path: item.sha256 for item in run.manifest().inputs} for run in (pair.before, pair.after))
     for path in sorted(path for path in old.keys() & new.keys() if old[path] != new[path]):
-        sides = [artifact_bytes(repo, run, f"{INPUT_FILES}{path}") or b"" for run in (pair.before, pair.after)]
-        if all(map(_is_small_text, sides)):
-            _print_unified(path, *sides, everything)
+        before, after = (artifact_bytes(repo, run, INPUT_FILES + path) or b"" for run in (pair.before, pair.after))
+        if _is_small_text(before) and _is_small_text(after):
+            _print_unified(path, before, after, everything)
 
 
 def _print_cases(cases: tuple[CasePair, ...], everything: bool) -> None:
