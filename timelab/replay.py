@@ -15,7 +15,7 @@ from timelab.git import chain, history
 from timelab.git import repo as git_repo
 from timelab.git.chain import Entry
 from timelab.git.repo import Repo
-from timelab.manifest import Manifest, Status
+from timelab.manifest import INPUT_FILES, Manifest, Status
 from timelab.names import Oid
 from timelab.run import RunRequest, Services, run_spec
 from timelab.spec.model import LlmSpec, ModelParams
@@ -31,15 +31,25 @@ _LACKING = {
 }
 """Errors of a replay that say that a part is not here, by slug."""
 
+FROM_RECORD = "the answers came from the record: no model was asked"
+"""Is among the reasons of a replay that put no answer to the test."""
+
+_NAMED_BY = 12
+"""How many digits of a run's id name it in a model: as many as lists show, and beyond chance."""
+
 _PIN = re.compile(r"@sha256:[0-9a-f]{64}\Z")
 
 
 @dataclass(frozen=True)
 class Changed:
-    """Is what a replay does otherwise on purpose: `at` a commit, with another model, with other parameters."""
+    """Is what a replay does otherwise on purpose: `at` a commit, with another model, with other parameters.
+
+    With `recorded` no model is asked: the record's own answers are given again, to the same requests only.
+    """
 
     at: str | None = None
     model: str | None = None
+    recorded: bool = False
     params: Mapping[str, Any] | None = None
 
 
@@ -64,10 +74,12 @@ def replay(
         A report; its verdict is `cannot` when a part is missing, and then nothing may have been recorded.
 
     Raises:
-        UsageError: `changed` does not fit the record. NotFound: `changed.at` is no commit.
+        UsageError: `changed` does not fit the record, or itself. NotFound: `changed.at` is no commit.
         ManifestError: the record is not one.
     """
     changed = changed or Changed()
+    if changed.recorded and changed.model is not None:
+        raise UsageError("the record's answers or another model's, not both", hint="leave out --recorded or --model")
     manifest = stored.manifest()
     original = _Files(repo, stored)
     try:
@@ -82,8 +94,9 @@ def replay(
     result = again.manifest()
     error = result.error
     if error is not None and error.slug in _LACKING and (manifest.error is None or manifest.error.slug != error.slug):
-        return _cannot(manifest, f"{_LACKING[error.slug]} is not here: {error.message}", again.run_id)
-    return _compare(manifest, result, original, _Files(repo, again))
+        part = "the record's answer" if changed.recorded and error.slug == ProviderError.slug else _LACKING[error.slug]
+        return _cannot(manifest, f"{part} is not here: {error.message}", again.run_id)
+    return _compare(manifest, result, original, _Files(repo, again), from_record=changed.recorded)
 
 
 class _Files:
@@ -126,8 +139,8 @@ def _request(repo: Repo, manifest: Manifest, files: _Files, services: Services, 
     if isinstance(spec, LlmSpec):
         params, model = _params(manifest, spec, services, changed), _model(manifest, spec, changed)
         _check_model(model or spec.model, services)
-    elif changed.model is not None or changed.params:
-        raise UsageError(f"run {manifest.run_id[:8]} asks no model: --model and --set do not apply")
+    elif changed.model is not None or changed.recorded or changed.params:
+        raise UsageError(f"run {manifest.run_id[:8]} asks no model: --model, --recorded and --set do not apply")
     return RunRequest(
         spec_path=manifest.spec.path,
         commit=commit,
@@ -152,7 +165,7 @@ def _check_record(manifest: Manifest, services: Services, *, with_shell: bool) -
 def _recorded_files(manifest: Manifest, files: _Files) -> dict[str, bytes]:
     """Returns the spec and the inputs as the record keeps them, by their paths in the repository."""
     wanted = [(manifest.spec.path, spec_name(manifest), manifest.spec.sha256)]
-    wanted += [(item.path, f"input/files/{item.path}", item.sha256) for item in manifest.inputs]
+    wanted += [(item.path, f"{INPUT_FILES}{item.path}", item.sha256) for item in manifest.inputs]
     found: dict[str, bytes] = {}
     for path, place, digest in wanted:
         try:
@@ -200,6 +213,8 @@ def checked_params(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _model(manifest: Manifest, spec: LlmSpec, changed: Changed) -> str | None:
     """Returns the model to ask instead of the spec's: the one that answered, where that was a fallback."""
+    if changed.recorded:
+        return f"recorded:{manifest.run_id[:_NAMED_BY]}"
     if changed.model is not None:
         return changed.model
     if changed.at is None and manifest.model is not None and manifest.model.degraded:
@@ -234,7 +249,9 @@ def _cannot(manifest: Manifest, missing: str, replay_id: str | None) -> ReplayRe
     )
 
 
-def _compare(before: Manifest, after: Manifest, read_before: _Files, read_after: _Files) -> ReplayReport:
+def _compare(
+    before: Manifest, after: Manifest, read_before: _Files, read_after: _Files, *, from_record: bool
+) -> ReplayReport:
     artifacts = compare_outputs(
         [item.path for item in before.artifacts], [item.path for item in after.artifacts], read_before, read_after
     )
@@ -244,6 +261,12 @@ def _compare(before: Manifest, after: Manifest, read_before: _Files, read_after:
     )
     outcome = tuple(Outcome(what, old, new) for what, old, new in ends if old != new)
     found = changes(before, after, read_before, read_after)
+    reasons = before.determinism.reasons
+    if from_record:
+        # The name of another model, and the same answers: that is no cause of anything.
+        found = tuple(replace(each, cause="label") if each.cause == "model" else each for each in found)
+        found = tuple(sorted(found, key=lambda each: each.cause == "label"))
+        reasons = (*reasons, FROM_RECORD)
     causes = causes_of(found)
     verdict = _verdict(artifacts, outcome)
     cause = None
@@ -255,7 +278,7 @@ def _compare(before: Manifest, after: Manifest, read_before: _Files, read_after:
         ok=verdict != "differs",
         verdict=verdict,
         held_to=before.determinism.level,
-        reasons=before.determinism.reasons,
+        reasons=reasons,
         missing=None,
         cause=cause,
         causes=causes,

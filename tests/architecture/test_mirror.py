@@ -15,7 +15,6 @@ ELSEWHERE = {
     "recording.py": ("unit/test_run.py", "is the end of the conductor"),
     "cli/__init__.py": ("cli/test_newcomer.py", "the table of commands and the mapping of errors"),
     "cli/options.py": ("cli/test_newcomer.py", "what all commands share"),
-    "cli/services.py": ("flow/test_commit_runs_spec.py", "wires the real parts together"),
     "cli/mine.py": ("cli/test_ai.py", "stands in for what is to come"),
     "cli/summ.py": ("cli/test_ai.py", "stands in for what is to come"),
     "diff/__init__.py": ("unit/diff/test_files.py", "names what the package offers"),

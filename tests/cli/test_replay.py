@@ -57,3 +57,41 @@ def test_wrong_calls_end_with_64_and_run_nothing(notebook: Notebook) -> None:
         assert said.code == 64, args
         assert said.err.startswith("timelab: ")
     assert len(notebook.runs()) == before
+
+
+ASK = """\
+timelab: 1
+kind: llm
+model: builtin:extractive@1
+prompt: "Summarise in 1 sentence: {{ text }}"
+cases: data/cases.jsonl
+"""
+
+
+def test_a_replay_from_the_record_asks_no_model_and_says_so(notebook: Notebook) -> None:
+    """A12: what is made of the answers is put to the test, not the answers."""
+    notebook.commit({"specs/ask.yaml": ASK, "data/cases.jsonl": '{"text": "Rain fell. It was wet."}\n'})
+    assert notebook.timelab("run", "specs/ask.yaml").code == 0
+    run_id = notebook.runs()[0]["run_id"]
+    said = notebook.timelab("replay", "last", "--recorded")
+    assert (said.code, said.err) == (0, "")
+    assert [line.strip() for line in said.out.splitlines()] == [
+        "replay of ID8 ask as ID8  identical",
+        "the answers came from the record: no model was asked",
+        "output/output.jsonl  identical",
+    ]
+    (report,) = notebook.json("replay", "replay", run_id, "--recorded")
+    assert report["reasons"] == ["the answers came from the record: no model was asked"]
+    named = next(change for change in report["changes"] if change["what"] == "model")
+    assert (named["cause"], named["after"]) == ("label", f"recorded:{run_id[:12]}")
+    assert notebook.runs()[0]["model"] == f"recorded:{run_id[:12]}"
+
+    # Another prompt was never answered.
+    notebook.commit({"specs/ask.yaml": ASK.replace("1 sentence", "2 sentences")})
+    said = notebook.timelab("replay", run_id, "--recorded", "--at", "HEAD")
+    assert said.code == 65 and said.out.splitlines()[0].endswith("  cannot")
+    assert "missing: the record's answer is not here: case 1: run ID8 recorded no answer to this prompt" in said.out
+
+    for wrong in (["--recorded", "--model", "x:y"], ["--recorded"]):
+        said = notebook.timelab("replay", run_id if len(wrong) > 1 else "specs/hello.yaml", *wrong)
+        assert said.code == 64 and said.err.startswith("timelab: "), wrong

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from timelab.canonical import canonical_bytes
+from timelab.errors import ProviderError
+from timelab.names import RunId
 from timelab.providers.base import Provider
 from timelab.providers.builtin import BuiltinProvider
-from timelab.providers.recorded import RecordedProvider
+from timelab.providers.recorded import RecordedProvider, Recording
 from timelab.testing.contracts import ProviderContract
 from timelab.testing.providers import FakeProvider
 
@@ -18,17 +22,19 @@ class TestBuiltinProvider(ProviderContract):
 
 
 class TestRecordedProvider(ProviderContract):
-    model = "ollama:small"
+    model = "recorded:ab12"
     has_schema = False
 
     def make(self) -> Provider:
-        line = {
-            "request_sha256": self.request().digest(),
-            "model": self.model,
-            "output": "The sea is wide.",
-            "finish": "stop",
-        }
-        return RecordedProvider([canonical_bytes(line) + b"\n"])
+        asked = replace(self.request(), model="ollama:small")
+        line = {"request_sha256": asked.digest(), "model": asked.model, "output": "The sea is wide.", "finish": "stop"}
+
+        def find(name: str) -> Recording:
+            if name != "ab12":
+                raise ProviderError(f"there is no run {name}")
+            return Recording(RunId("ab12" * 16), None, asked.params, canonical_bytes(line) + b"\n")
+
+        return RecordedProvider(find)
 
 
 class TestFakeProvider(ProviderContract):

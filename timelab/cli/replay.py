@@ -25,13 +25,19 @@ MOST_ARTIFACTS = 40
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
 @click.option("--at", metavar="COMMIT", help="Take spec, code, locks and inputs as of COMMIT.")
 @click.option("--model", metavar="PROVIDER:NAME", help="Ask this model instead of the recorded one.")
+@click.option("--recorded", is_flag=True, help="Ask no model: give the record's own answers to the same requests.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set a sampling parameter, such as seed=7.")
 @json_option
-def command(runs: tuple[str, ...], at: str | None, model: str | None, settings: tuple[str, ...], as_json: bool) -> int:
+def command(
+    runs: tuple[str, ...], at: str | None, model: str | None, recorded: bool, settings: tuple[str, ...], as_json: bool
+) -> int:
     """Run the recorded spec at the recorded commit in the recorded shell, and compare artifact by artifact.
 
     Each artifact is `identical`, `equal` (JSON keys in another order, floats within 1e-9), `differs`, `missing` or
     `new`; the verdict is `cannot` when a part of the record is not here. A replay is itself a run.
+
+    With `--recorded` the answers themselves are not put to the test: what is made of them is, and that the run would
+    ask the same.
 
     \b
     Exit code: 0 identical or equal, 65 something differs or cannot be had.
@@ -43,7 +49,7 @@ def command(runs: tuple[str, ...], at: str | None, model: str | None, settings: 
     from timelab.replay import Changed, replay
 
     repo = current_repo()
-    changed = Changed(at=at, model=model, params=_parsed(settings))
+    changed = Changed(at=at, model=model, recorded=recorded, params=_parsed(settings))
     services, progress = services_for(repo), Progress()
     reports: list[ReplayReport] = []
     for stored in _chosen(repo, runs):
@@ -96,6 +102,7 @@ def _parsed(settings: tuple[str, ...]) -> dict[str, Any] | None:
 
 def _print(stored: StoredRun, report: ReplayReport, changed: Changed) -> None:
     from timelab.cli import render
+    from timelab.replay import FROM_RECORD
 
     manifest = stored.manifest()
     as_run = f" as {render.short(report.replay_id)}" if report.replay_id else ""
@@ -104,6 +111,8 @@ def _print(stored: StoredRun, report: ReplayReport, changed: Changed) -> None:
     if report.missing:
         render.out(f"  missing: {render.plain(report.missing)}")
         return
+    if changed.recorded:
+        render.out(f"  {FROM_RECORD}")
     for outcome in report.outcome:
         render.out(f"  {outcome.what}: {render.plain(outcome.before)} → {render.plain(outcome.after)}")
     rows = [(f"  {render.plain(item.path)}", render.word(item.verdict)) for item in report.artifacts]

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Iterator, Mapping
-from typing import Any
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from timelab.cli.options import settings_of
 from timelab.clock import Randomness
@@ -13,24 +16,31 @@ from timelab.git.repo import Repo
 from timelab.run import Services
 from timelab.spec.model import CommandSpec, LlmSpec
 
+if TYPE_CHECKING:
+    from timelab.providers.recorded import RecordedProvider, Recording
+
 EXECUTORS: Mapping[str, str] = {
     "command": "timelab.executors.command:CommandExecutor",
     "llm": "timelab.executors.llm:LlmExecutor",
 }
 PROVIDERS: Mapping[str, str] = {"builtin": "timelab.providers.builtin:BuiltinProvider"}
+"""Those that need no more than themselves; `recorded` is given the repository's runs."""
+
+TRANSCRIPT = "output/output.jsonl"
 SHELLS: tuple[str, ...] = ("timelab.shell.uv:UvShell", "timelab.shell.host:HostShell")
 
 
 class _OnDemand(Mapping[str, Any]):
     """Makes each service when it is asked for: a command does not wait for what only prompts need (style S3)."""
 
-    def __init__(self, table: Mapping[str, str]) -> None:
+    def __init__(self, table: Mapping[str, str | Callable[[], Any]]) -> None:
         self._table = table
         self._made: dict[str, Any] = {}
 
     def __getitem__(self, name: str) -> Any:
         if name not in self._made:
-            self._made[name] = _make(self._table[name])
+            maker = self._table[name]
+            self._made[name] = _make(maker) if isinstance(maker, str) else maker()
         return self._made[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -45,6 +55,7 @@ def services_for(repo: Repo) -> Services:
     from timelab.clock import SystemClock, SystemRandomness
     from timelab.shell.own import own_session
 
+    providers = _OnDemand({**PROVIDERS, "recorded": partial(_recorded, repo)})
     return Services(
         clock=SystemClock(),
         randomness=SystemRandomness(),
@@ -52,8 +63,8 @@ def services_for(repo: Repo) -> Services:
         executors=_OnDemand(EXECUTORS),
         shells=tuple(_make(name) for name in SHELLS),
         own_shell=own_session,
-        providers=_OnDemand(PROVIDERS),
-        effective_params=_effective_params,
+        providers=providers,
+        effective_params=partial(_effective_params, providers),
         load_spec=_load_spec,
         user_env=dict(os.environ),
     )
@@ -64,10 +75,52 @@ def _make(name: str) -> Any:
     return getattr(importlib.import_module(module), attribute)()
 
 
-def _effective_params(spec: LlmSpec, randomness: Randomness) -> tuple[dict[str, Any], bool]:
-    from timelab.executors.llm import effective_params
+def _effective_params(
+    providers: Mapping[str, Any], spec: LlmSpec, randomness: Randomness
+) -> tuple[dict[str, Any], bool]:
+    from timelab.errors import ProviderError
+    from timelab.executors.llm import effective_params, split_pin
 
-    return effective_params(spec, randomness)
+    recorded = None
+    if spec.model.startswith("recorded:"):
+        # A run that is not here is told where the model is asked, so that the attempt is recorded and a fallback tried.
+        with suppress(ProviderError):
+            recorded = providers["recorded"].params(split_pin(spec.model)[0])
+    return effective_params(spec, randomness, recorded)
+
+
+def _recorded(repo: Repo) -> RecordedProvider:
+    from timelab.providers.recorded import RecordedProvider
+
+    return RecordedProvider(partial(_recording, repo))
+
+
+def _recording(repo: Repo, name: str) -> Recording:
+    """Returns what a run of this repository keeps of its model; raises `ProviderError` when it has nothing to give."""
+    from timelab.canonical import sha256_bytes
+    from timelab.errors import DataError, NotFound, ProviderError, StoreError, UsageError
+    from timelab.providers.recorded import Recording
+    from timelab.store.reader import artifact_bytes, find_all
+
+    try:
+        # Only an id: `last`, a path or a commit would mean another run tomorrow.
+        found = find_all(repo, name) if re.fullmatch(r"[0-9a-f]{4,64}", name) else []
+        run = next(one for one in found if one.run_id.startswith(name))
+        manifest = run.manifest()
+    except (NotFound, StopIteration) as error:
+        told = ascii(name)[1:-1][:80]
+        raise ProviderError(f"there is no run {told} here: timelab sync fetches those of others") from error
+    except (UsageError, DataError, StoreError) as error:
+        raise ProviderError(": ".join(filter(None, (error.message, error.hint)))) from error
+    if manifest.task.kind != "llm":
+        raise ProviderError(f"run {run.run_id[:8]} is of kind {manifest.task.kind}: it recorded no answers")
+    artifact = next((item for item in manifest.artifacts if item.path == TRANSCRIPT), None)
+    if manifest.model is None or artifact is None or not artifact.size_bytes:
+        raise ProviderError(f"run {run.run_id[:8]} ended as {manifest.status.value}: it recorded no answers")
+    data = artifact_bytes(repo, run, TRANSCRIPT)
+    if data is None or sha256_bytes(data) != artifact.sha256:
+        raise ProviderError(f"{TRANSCRIPT} of run {run.run_id[:8]} is not what its record says: timelab verify")
+    return Recording(run.run_id, manifest.model.hash, manifest.model.params, data)
 
 
 def _load_spec(data: bytes, path: str) -> CommandSpec | LlmSpec:

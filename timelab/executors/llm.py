@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,9 +38,14 @@ engine's own bound; `seed` is drawn and recorded (A36, A74)."""
 _PIN = re.compile(r"@(sha256:[0-9a-f]{64})\Z")
 
 
-def effective_params(spec: LlmSpec, randomness: Randomness) -> tuple[dict[str, Any], bool]:
-    """Returns every sampling parameter as it will be sent, and whether the seed was drawn."""
-    given = spec.params.model_dump(mode="json", exclude_none=True)
+def effective_params(
+    spec: LlmSpec, randomness: Randomness, recorded: Mapping[str, Any] | None = None
+) -> tuple[dict[str, Any], bool]:
+    """Returns every sampling parameter as it will be sent, and whether the seed was drawn.
+
+    `recorded` are those of the run whose answers are asked for again: they hold where the spec says nothing.
+    """
+    given = {**(recorded or {}), **spec.params.model_dump(mode="json", exclude_none=True)}
     drawn = "seed" not in given
     params = {**DEFAULT_PARAMS, **given, "seed": randomness.seed() if drawn else given["seed"]}
     return params, drawn
@@ -113,8 +118,7 @@ class LlmExecutor:
 def _choices(context: TaskContext, spec: LlmSpec, work: _Work) -> Iterator[_Choice]:
     """Yields what may answer, in the spec's order; each that cannot is an attempt with its reason (R2)."""
     for named in (spec.model, *spec.fallback):
-        pin = _PIN.search(named)
-        model = named[: pin.start()] if pin else named
+        model, pin = split_pin(named)
         provider = context.providers.get(model.partition(":")[0])
         if provider is None:
             known = ", ".join(sorted(context.providers))
@@ -131,12 +135,16 @@ def _choices(context: TaskContext, spec: LlmSpec, work: _Work) -> Iterator[_Choi
         except ProviderError as error:
             work.attempts.append(Attempt(provider=provider.name, model=model, outcome="failed", reason=error.message))
             continue
-        if pin and info.hash != pin[1]:
-            found = info.hash or "of unknown weights"
-            raise ModelMismatch(
-                f"{model} is {found}, the spec pins {pin[1]}", hint="pull the pinned weights, or pin these"
-            )
-        yield _Choice(named, model, pin[1] if pin else None, provider, info)
+        if pin and info.hash != pin:
+            what = f"{model} is {info.hash or 'of unknown weights'}, the spec pins {pin}"
+            raise ModelMismatch(what, hint="pull the pinned weights, or pin these")
+        yield _Choice(named, model, pin, provider, info)
+
+
+def split_pin(named: str) -> tuple[str, str | None]:
+    """Returns a model without the digest that pins its weights, and that digest, `sha256:…`."""
+    pin = _PIN.search(named)
+    return (named[: pin.start()], pin[1]) if pin else (named, None)
 
 
 def _schema(context: TaskContext, spec: LlmSpec) -> Mapping[str, Any] | None:
@@ -289,6 +297,8 @@ def context_model(context: TaskContext) -> str:
 def _line(
     number: int, case: Case, choice: _Choice, request: Request, response: Response, checked: Checked | None
 ) -> dict[str, Any]:
+    # A line is about an answer, so that one that is passed on keeps the name of who gave it, and to what.
+    model = response.model or choice.model
     return {
         "case": number,
         "input": dict(case),
@@ -296,8 +306,8 @@ def _line(
         "parsed": checked.value if checked is not None else None,
         "valid": checked.fault is None if checked is not None else None,
         "finish": response.finish,
-        "model": choice.model,
-        "request_sha256": request.digest(),
+        "model": model,
+        "request_sha256": replace(request, model=model).digest(),
     }
 
 

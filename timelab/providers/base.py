@@ -48,12 +48,16 @@ class Request:
 
 @dataclass(frozen=True)
 class Response:
-    """Is one complete answer. `finish` is why it ended: `stop` or `length`; anything else is a failed attempt."""
+    """Is one complete answer. `finish` is why it ended: `stop` or `length`; anything else is a failed attempt.
+
+    `model` is whose words these are where the provider passes on what another gave before; None is the one asked.
+    """
 
     text: str
     finish: str
     tokens_in: int | None
     tokens_out: int | None
+    model: str | None = None
 
 
 class Provider(Protocol):

@@ -19,19 +19,20 @@ from timelab.errors import ModelMismatch, ProviderError, SpecError
 from timelab.executors.base import TaskContext, TaskResult
 from timelab.executors.llm import DEFAULT_PARAMS, LlmExecutor, effective_params
 from timelab.manifest import Status
-from timelab.names import Oid, RepoPath
+from timelab.names import Digest, Oid, RepoPath, RunId
 from timelab.plan import CommitState, make_plan
 from timelab.providers.base import Provider, Request, Response
 from timelab.providers.builtin import BuiltinProvider
-from timelab.providers.recorded import RecordedProvider
+from timelab.providers.recorded import RecordedProvider, Recording
 from timelab.shell.own import own_session
 from timelab.spec.load import load_spec
-from timelab.spec.model import LlmSpec
+from timelab.spec.model import LlmSpec, ModelParams
 from timelab.testing.providers import FakeProvider, echo
 
 ROOT = Path(__file__).parents[3]
 START = datetime(2026, 11, 20, 10, 23, tzinfo=UTC)
 CASES = b'{"id":"a","text":"One. Two."}\n{"id":"b","text":"Three."}\n'
+WEIGHTS = Digest("sha256:" + "5" * 64)
 Run = Callable[..., TaskResult]
 
 
@@ -390,13 +391,27 @@ def test_recorded_answers_replay_a_run_without_the_model(tmp_path: Path) -> None
     first = make_context(tmp_path / "1", body, {"c.jsonl": CASES})
     LlmExecutor().execute(first)
     transcript = (tmp_path / "1/output/output.jsonl").read_bytes()
-    recorded = RecordedProvider([transcript])
-    recorded.name = "fake"
+    recording = Recording(RunId("ab" * 32), WEIGHTS, first.plan.params or {}, transcript)
+    recorded = RecordedProvider(lambda name: recording)
+    body["model"] = "recorded:abab"
     again = make_context(tmp_path / "2", body, {"c.jsonl": CASES}, (recorded,))
-    assert LlmExecutor().execute(again).status is Status.OK
+    result = LlmExecutor().execute(again)
+    assert result.status is Status.OK and result.model is not None
+    assert (result.model.name, result.model.hash) == ("recorded:abab", WEIGHTS)
+    assert result.model.details == {"engine": "recorded", "run": "ab" * 32, "model": "fake:echo"}
+    # A line names who gave the answer, and to what: the same as before.
     assert (tmp_path / "2/output/output.jsonl").read_bytes() == transcript
     other = make_context(tmp_path / "3", {**body, "params": {"seed": 8}}, {"c.jsonl": CASES}, (recorded,))
-    assert LlmExecutor().execute(other).status is Status.FAILED
+    refused = LlmExecutor().execute(other)
+    assert refused.status is Status.FAILED and refused.error is not None
+    assert refused.error.message == "case 1: run abababab recorded no answer with another seed"
+
+
+def test_parameters_are_those_of_the_record_where_the_spec_says_nothing() -> None:
+    spec = LlmSpec(timelab=1, kind="llm", model="recorded:abab", prompt="x", params=ModelParams(top_k=3))
+    recorded = {"seed": 9, "top_k": 1, "temperature": 0.5}
+    params, drawn = effective_params(spec, FixedRandomness(7), recorded)
+    assert (params["seed"], params["top_k"], params["temperature"], drawn) == (9, 3, 0.5, False)
 
 
 PROGRAM = """
