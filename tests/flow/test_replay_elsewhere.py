@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,13 +14,16 @@ import pytest
 
 from tests.lab import TIMELAB, Lab, make_lab
 
+ROOT = Path(__file__).parents[2]
+
 TOOL = """\
-import locale, os, pathlib, time
+import locale, os, pathlib, sys, time
 import part
 out = pathlib.Path(os.environ["TIMELAB_OUTPUT"])
 lines = pathlib.Path("data/in.csv").read_text().splitlines()
 facts = {"lines": len(lines), "cwd": os.getcwd(), "zone": time.tzname, "umask": oct(os.umask(0o22)), "x": part.X}
 facts["locale"], facts["home"] = locale.setlocale(locale.LC_ALL), os.environ["HOME"]
+facts["args"] = sys.argv[1:]
 facts["set"] = list({"a", "b", "c", "d"})
 facts["epoch"] = os.environ["SOURCE_DATE_EPOCH"]
 facts["lock"] = len(pathlib.Path("env/default/uv.lock").read_bytes())
@@ -113,7 +117,7 @@ def test_from_another_clone_under_other_circumstances_it_is_identical(lab: Lab, 
 
 
 CHANGES = [
-    ("count", "spec", {"specs/count.yaml": COMMAND + "args: [more]\n"}, False),
+    ("count", "spec", {"specs/count.yaml": COMMAND + "args: [more]\n"}, True),
     ("count", "code", {"part.py": "X = 0.3\n"}, True),
     ("count", "code", {"tool.py": TOOL + "(out / 'more.txt').touch()\n"}, False),
     ("count", "inputs", {"data/in.csv": "a,b\n1,2\n3,4\n"}, True),
@@ -146,6 +150,43 @@ def test_one_thing_changed_is_the_cause_that_is_named(
 def _longer(lab: Lab, path: str) -> str:
     """Returns a lock with other bytes that pins the same."""
     return (lab.root / path).read_text() + "# another lock\n"
+
+
+OTHER_ALGORITHM = (
+    ('_LABEL = "extractive summariser without weights, version 1"', '_LABEL = "extractive summariser, late first"'),
+    ("shared * (1.25 - 0.5 * at / total)", "shared * (0.25 + 4.0 * at / total)"),
+)
+"""What another build of timelab does otherwise: it prefers late sentences, and its model's digest says so."""
+
+
+def test_another_model_under_the_same_name_is_the_cause_that_is_named(lab: Lab, tmp_path: Path) -> None:
+    """A12, A66: only the weights' digest tells that what answers now is not what answered then."""
+    run_id = run_ids(lab)["ask"]
+    package = tmp_path / "other build" / "timelab"
+    shutil.copytree(ROOT / "timelab", package, ignore=shutil.ignore_patterns("__pycache__"))
+    source = (package / "providers/builtin.py").read_text("utf-8")
+    for old, new in OTHER_ALGORITHM:
+        assert source.count(old) == 1
+        source = source.replace(old, new)
+    (package / "providers/builtin.py").write_text(source, "utf-8")
+
+    def by_that_build(*args: str) -> subprocess.CompletedProcess[bytes]:
+        env = {**os.environ, "PYTHONPATH": str(package.parent), "PYTHONSAFEPATH": "1"}
+        argv = [sys.executable, "-m", "timelab", "replay", "--json", run_id, *args]
+        return subprocess.run(argv, cwd=lab.root, env=env, capture_output=True, check=False)
+
+    done = by_that_build()
+    assert (done.returncode, done.stderr) == (65, b"")
+    (report,) = json.loads(done.stdout)
+    assert (report["verdict"], report["cause"], report["causes"]) == ("differs", "model", ["model"]), report
+    (change,) = (each for each in report["changes"] if each["cause"] == "model")
+    assert change["what"] == "weights" and change["before"] != change["after"]
+    (artifact,) = report["artifacts"]
+    assert artifact["verdict"] == "differs" and artifact["first"]["line"] == 1
+    # The record's own answers are still to be had, whatever that build's model would say.
+    again = by_that_build("--recorded")
+    assert (again.returncode, json.loads(again.stdout)[0]["verdict"]) == (0, "identical")
+    assert replayed(lab, run_id)["verdict"] == "identical"
 
 
 def test_other_parameters_and_an_absent_model_by_option(lab: Lab) -> None:
