@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from timelab.errors import DataError, Problem, SpecError
 
+if TYPE_CHECKING:
+    from timelab.spec.document import Document, Pointer
+    from timelab.spec.model import CommandSpec, LlmSpec
+
 _MAX_PATH_CHARS = 200
+PROVIDERS: tuple[str, ...] = ("builtin", "recorded", "ollama", "llamacpp", "openai")
+"""The names that a model may begin with (design 5). A timelab may be without some; another name is a mistake."""
 
 
 @dataclass(frozen=True)
 class CheckReport:
-    """Is what `timelab check --json` prints: how many specs were looked at, and all that is wrong."""
+    """Is what `timelab check --json` prints: how many specs were looked at, all that is wrong, and what is no fault."""
 
     checked: int
     problems: tuple[Problem, ...]
+    remarks: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -32,50 +42,125 @@ class Tree:
     read: Callable[[str], bytes | None]
 
 
-def check_specs(paths: Iterable[str], tree: Tree, *, scan: bool = False) -> CheckReport:
+@dataclass(frozen=True)
+class Judges:
+    """Is what only those know who do the work, given from outside for the import law's sake.
+
+    `prompts` takes an llm spec, how to read a file, and how to make a problem of a place in the spec; it returns what a
+    run would refuse. `has_provider` says whether this timelab has a provider of that name.
+    """
+
+    prompts: Callable[
+        [LlmSpec, Callable[[str], bytes | None], Callable[[Pointer, str, str | None], Problem]], list[Problem]
+    ]
+    has_provider: Callable[[str], bool]
+
+
+def check_specs(paths: Iterable[str], tree: Tree, judges: Judges, *, scan: bool = False) -> CheckReport:
     """Judges those files of a tree that mean to be specs; with `scan` also for secrets in them."""
     from timelab.spec.source import is_ours
 
     checked = 0
     problems: list[Problem] = []
+    remarks: list[Problem] = []
     for path in paths:
         data = tree.read(path)
         if data is None:
             problems.append(not_a_file(path))
         elif is_ours(data, path):
-            checked += 1
-            problems += check_spec(data, path, tree)
+            report = check_spec(data, path, tree, judges)
+            checked += report.checked
+            problems += report.problems
             problems += check_secrets(data, path) if scan else ()
-    return CheckReport(checked, tuple(problems))
+            remarks += report.remarks
+        else:
+            remarks.append(_problem(path, "not a spec of timelab (no top-level timelab key), left alone"))
+    return CheckReport(checked, tuple(problems), tuple(remarks))
 
 
-def check_spec(data: bytes, path: str, tree: Tree | None, *, given_by_hand: bool = False) -> tuple[Problem, ...]:
-    """Returns what is wrong with one spec, and with the files that it names (if the tree is known)."""
+def check_spec(
+    data: bytes, path: str, tree: Tree | None, judges: Judges, *, given_by_hand: bool = False
+) -> CheckReport:
+    """Judges one spec, and the files that it names (if the tree is known)."""
     from timelab.plan import named_files
     from timelab.spec.load import load_spec
 
     try:
         spec = load_spec(data, path, given_by_hand=given_by_hand).spec
     except SpecError as error:
-        return error.problems
+        return CheckReport(1, error.problems)
+    place = _Place(path, data)
+    wrong, remarks = _check_models(spec, place, judges) if spec.kind == "llm" else ([], [])
     if tree is None:
-        return ()
+        return CheckReport(1, tuple(wrong), tuple(remarks))
     try:
         named = named_files(spec, tree.paths)
     except DataError as error:
         # Also a PathError: the repository may hold a file whose name no run can carry, and a glob may find it.
-        return (_located(error, data, path),)
-    problems = [
+        return CheckReport(1, (*wrong, _located(error, place)), tuple(remarks))
+    links = [
         _problem(
             path, f"names {_quote(name)}, which is no regular file", "a run is given files, not links or submodules"
         )
         for name in named
         if not tree.is_file(name)
     ]
-    schema = getattr(spec, "response_schema", None)
-    if isinstance(schema, str) and not problems:
-        problems += _check_schema_file(schema, tree)
-    return tuple(problems)
+    wrong += links
+    if spec.kind == "command":
+        wrong += _check_program(spec, place, tree)
+    elif not links:
+        wrong += judges.prompts(spec, tree.read, place.problem)
+        wrong += _check_schema_file(spec.response_schema, tree) if isinstance(spec.response_schema, str) else []
+    return CheckReport(1, tuple(wrong), tuple(remarks))
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Knows where in a spec's text a pointer leads."""
+
+    path: str
+    data: bytes
+
+    @cached_property
+    def _document(self) -> Document:
+        from timelab.spec.source import parse
+
+        return parse(self.data, self.path)
+
+    def problem(self, pointer: Pointer, what: str, hint: str | None) -> Problem:
+        from timelab.spec.document import pointer_text
+
+        return Problem(_quote(self.path), *self._document.mark_of(pointer), pointer_text(pointer), what, hint)
+
+
+def _check_models(spec: LlmSpec, place: _Place, judges: Judges) -> tuple[list[Problem], list[Problem]]:
+    """Returns what is wrong with the names of the models, and which of them nobody here can answer for."""
+    from timelab.spec.explain import near
+
+    wrong: list[Problem] = []
+    absent: list[Problem] = []
+    models: list[tuple[Pointer, str]] = [(("model",), spec.model)]
+    models += [(("fallback", number), model) for number, model in enumerate(spec.fallback)]
+    for pointer, model in models:
+        name = model.partition(":")[0]
+        if name not in PROVIDERS:
+            meant = near(name, PROVIDERS)
+            hint = f"did you mean '{meant}'?" if meant else f"known: {', '.join(PROVIDERS)}"
+            wrong.append(place.problem(pointer, f"there is no provider '{_quote(name)}'", hint))
+        elif not judges.has_provider(name):
+            has = ", ".join(each for each in PROVIDERS if judges.has_provider(each))
+            absent.append(place.problem(pointer, f"this timelab has no provider '{name}'", f"it has: {has}"))
+    return wrong, absent
+
+
+def _check_program(spec: CommandSpec, place: _Place, tree: Tree) -> list[Problem]:
+    """Judges a program that is named by its place in the repository; one without a slash is the shell's to find."""
+    program = spec.argv[0] if spec.argv else ""
+    if "/" not in program or program.startswith("/") or posixpath.normpath(program) in tree.paths:
+        return []
+    what = f"no such file in the commit: '{_quote(program)}'"
+    hint = "the path is relative to the repository's root; a program of the shell has no slash"
+    return [place.problem(("argv", 0), what, hint)]
 
 
 def _check_schema_file(path: str, tree: Tree) -> list[Problem]:
@@ -99,15 +184,13 @@ def _check_schema_file(path: str, tree: Tree) -> list[Problem]:
     ]
 
 
-def _located(error: DataError, data: bytes, path: str) -> Problem:
+def _located(error: DataError, place: _Place) -> Problem:
     """Gives a complaint about a named file, which knows its pointer only, the place of that pointer."""
-    from timelab.spec.source import parse
-
     pointer, found, what = error.message.partition(": ")
     if not found or not pointer.startswith("/"):
-        return _problem(path, error.message, error.hint)
+        return _problem(place.path, error.message, error.hint)
     parts = tuple(int(part) if part.isdecimal() else part for part in pointer[1:].split("/"))
-    return Problem(_quote(path), *parse(data, path).mark_of(parts), pointer, what, error.hint)
+    return place.problem(parts, what, error.hint)
 
 
 def check_secrets(data: bytes, path: str) -> tuple[Problem, ...]:

@@ -33,7 +33,11 @@ def test_good_specs_are_counted(repo: Path) -> None:
     put(repo, "2026/11/20/ai-team/specs/demo.json", '{"timelab": 1, "kind": "command", "argv": ["a"]}')
     put(repo, "specs/other.yaml", "openapi: 3\n")
     result = check(repo)
-    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "timelab: 2 specs fine\n")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr.splitlines() == [
+        "specs/other.yaml: not a spec of timelab (no top-level timelab key), left alone",
+        "timelab: 2 specs fine",
+    ]
 
 
 def test_each_problem_is_one_line_and_the_code_is_65(repo: Path) -> None:
@@ -69,6 +73,7 @@ def test_json_is_what_its_schema_says(repo: Path) -> None:
                 "hint": None,
             }
         ],
+        "remarks": [],
     }
 
 
@@ -91,13 +96,158 @@ def test_outside_of_a_repository_a_file_can_be_checked(tmp_path: Path) -> None:
 
 
 def test_a_schema_file_that_a_spec_names_is_judged_too(repo: Path) -> None:
-    put(repo, "specs/a.yaml", "timelab: 1\nkind: llm\nmodel: a:b\nprompt: x\nresponse_schema: answer.json\n")
+    put(repo, "specs/a.yaml", "timelab: 1\nkind: llm\nmodel: builtin:a\nprompt: x\nresponse_schema: answer.json\n")
     put(repo, "answer.json", '{\n  "type": "objct"\n}')
     result = check(repo)
     assert result.exit_code == 65
     assert result.stdout.startswith("answer.json:2:11: /type: not a JSON Schema")
     put(repo, "answer.json", '{"type": "object"}')
     assert check(repo).exit_code == 0
+
+
+LLM = "timelab: 1\nkind: llm\nmodel: builtin:extractive@1\n"
+CASES = '{"text": "a", "who": "b"}\n{"text": "c"}\n'
+
+
+@pytest.mark.parametrize(
+    ("spec", "files", "said"),
+    [
+        ("prompt: '{{ text }}'\ncases: c.jsonl\n", {"c.jsonl": CASES}, []),
+        (
+            "system: be brief\nprompt: 'say {{ text }} to {{ who }}'\ncases: c.jsonl\n",
+            {"c.jsonl": CASES},
+            [
+                "specs/a.yaml:5:9: /prompt: case 2: {{ who }} is not in this case "
+                "(it has: text; write \\{{ for '{{' itself)"
+            ],
+        ),
+        (
+            "messages:\n- {role: user, content: '{{ txt }}'}\ncases: c.csv\n",
+            {"c.csv": "text\na\n"},
+            [
+                "specs/a.yaml:5:25: /messages/0/content: case 1: {{ txt }} is not in this case "
+                "(it has: text; write \\{{ for '{{' itself)"
+            ],
+        ),
+        (
+            "prompt_file: p.txt\ncases: c.jsonl\n",
+            {"c.jsonl": CASES, "p.txt": "no place\n"},
+            [
+                "specs/a.yaml:5:8: /cases: the prompt uses nothing of the cases "
+                "(write {{ name }} into it; the cases have: text, who)"
+            ],
+        ),
+        (
+            "prompt: '{{ text }}'\n",
+            {},
+            [
+                "specs/a.yaml:4:9: /prompt: {{ text }} is not known: the spec has no cases "
+                "(it has: nothing; write \\{{ for '{{' itself)"
+            ],
+        ),
+        (
+            "prompt: '{{ text }}'\ncases: c.jsonl\n",
+            {"c.jsonl": '{"text": "a"}\n{"text": }\n'},
+            ["c.jsonl:2:1: not JSON: Expecting value: line 1 column 10 (char 9)"],
+        ),
+        (
+            "prompt: x\ncases: cases.txt\n",
+            {"cases.txt": "a\n"},
+            ["cases.txt: cases must be .jsonl or .csv (one JSON object a line, or a header and rows)"],
+        ),
+        ("prompt_file: p.txt\n", {"p.txt": "any {{ braces }}\n"}, []),
+        (
+            "prompt_file: p.txt\n",
+            {},
+            ["specs/a.yaml:4:14: /prompt_file: no such file in the commit: 'p.txt' (git add p.txt)"],
+        ),
+        (
+            "prompt: '{{ text }}'\ncases: c.jsonl\n",
+            {},
+            ["specs/a.yaml:5:8: /cases: no such file in the commit: 'c.jsonl' (git add c.jsonl)"],
+        ),
+    ],
+)
+def test_what_a_run_would_refuse_of_a_prompt_is_told_before(
+    repo: Path, git: Git, spec: str, files: dict[str, str], said: list[str]
+) -> None:
+    """A32: cases, and the places of the prompt that they fill, are looked at before anything runs."""
+    put(repo, "specs/a.yaml", LLM + spec)
+    for path, text in files.items():
+        put(repo, path, text)
+    assert check(repo).stdout.splitlines() == said
+    git("add", "-A", cwd=repo)
+    for path in files:
+        # With --staged the index counts, and nothing else.
+        put(repo, path, "\n")
+    result = check(repo, "--staged")
+    assert (result.stdout.splitlines(), result.exit_code) == (said, 65 if said else 0)
+
+
+def test_a_model_that_nobody_can_answer_for_is_told_before(repo: Path) -> None:
+    """A39: a name that no provider will ever have is wrong, one that this timelab is without is a remark."""
+    from timelab.check import CheckReport, Judges, Tree, check_spec
+
+    put(repo, "specs/a.yaml", "timelab: 1\nkind: llm\nmodel: ollma:x\nfallback: [builtin:a, mine:b]\nprompt: x\n")
+    result = check(repo)
+    assert (result.exit_code, result.stdout.splitlines()) == (
+        65,
+        [
+            "specs/a.yaml:3:8: /model: there is no provider 'ollma' (did you mean 'ollama'?)",
+            "specs/a.yaml:4:23: /fallback/1: there is no provider 'mine' "
+            "(known: builtin, recorded, ollama, llamacpp, openai)",
+        ],
+    )
+    text = b"timelab: 1\nkind: llm\nmodel: openai:x\nfallback: [recorded:last]\nprompt: x\n"
+    without = Judges(lambda spec, read, locate: [], lambda name: name in ("builtin", "recorded"))
+    report = check_spec(text, "a.yaml", Tree((), lambda path: False, lambda path: None), without)
+    assert isinstance(report, CheckReport) and report.problems == ()
+    assert [f"{remark} ({remark.hint})" for remark in report.remarks] == [
+        "a.yaml:3:8: /model: this timelab has no provider 'openai' (it has: builtin, recorded)"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("program", "is_good"),
+    [("echo", True), ("/bin/echo", True), ("tools/a", True), ("./tools/a", True), ("tools/b", False), ("./a", False)],
+)
+def test_a_program_that_is_named_by_its_place_must_be_in_the_commit(repo: Path, program: str, is_good: bool) -> None:
+    put(repo, "tools/a", "#!/bin/sh\n")
+    put(repo, "specs/a.yaml", f"timelab: 1\nkind: command\nargv: [{program}, x]\n")
+    result = check(repo)
+    assert result.exit_code == (0 if is_good else 65)
+    what = "the path is relative to the repository's root; a program of the shell has no slash"
+    line = f"specs/a.yaml:3:8: /argv/0: no such file in the commit: '{program}' ({what})"
+    assert result.stdout.splitlines() == ([] if is_good else [line])
+
+
+def test_a_file_among_the_specs_that_is_none_is_told_of_and_left_alone(repo: Path, git: Git) -> None:
+    left = "specs/x.yaml: not a spec of timelab (no top-level timelab key), left alone\n"
+    put(repo, "specs/x.yaml", "argv: [echo]\n")
+    for args in ((), ("specs",)):
+        result = check(repo, *args)
+        assert (result.exit_code, result.stdout, result.stderr) == (0, "", left)
+    assert check(repo, "--staged").output == ""
+    git("add", "-A", cwd=repo)
+    result = check(repo, "--staged")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", left)
+    for number in range(20):
+        put(repo, f"specs/many/{number}.json", "{}\n")
+    assert check(repo).stderr.splitlines()[-1] == "and 11 more like this"
+    assert len(json.loads(check(repo, "--json").stdout)["remarks"]) == 21
+
+
+def test_a_check_of_a_command_spec_loads_nothing_of_models(repo: Path) -> None:
+    """S3: the hook before a commit waits for it."""
+    import subprocess
+    import sys
+
+    put(repo, "specs/a.yaml", GOOD)
+    look = "import sys; from timelab.cli import cli; cli.main(['check'], standalone_mode=False); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", look], cwd=repo, capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert "timelab.check" in loaded
+    assert not [name for name in loaded if name.startswith(("timelab.executors", "timelab.run", "jsonschema"))]
 
 
 def test_staged_looks_at_the_index_and_not_at_the_work_tree(repo: Path, git: Git) -> None:

@@ -11,8 +11,15 @@ from timelab.cli.options import current_repo, json_option, repo_path, settings_o
 from timelab.errors import NotARepository, SpecError, UsageError
 
 if TYPE_CHECKING:
-    from timelab.check import CheckReport, Tree
+    from collections.abc import Callable
+
+    from timelab.check import CheckReport, Judges, Tree
+    from timelab.errors import Problem
     from timelab.git.repo import Repo
+    from timelab.spec.document import Pointer
+    from timelab.spec.model import LlmSpec
+
+_MAX_REMARKS = 10
 
 
 @click.command(name="check")
@@ -20,7 +27,7 @@ if TYPE_CHECKING:
 @click.option("--staged", is_flag=True, help="Look at what is about to be committed, as the pre-commit hook does.")
 @json_option
 def command(paths: tuple[str, ...], staged: bool, as_json: bool) -> None:
-    """Validate specs, and that the files they name exist, without running anything.
+    """Validate specs, and the files they name, without running anything.
 
     Without a PATH every spec of the work tree is checked. A PATH that is a folder stands for the specs in it; one that
     is a file is taken as a spec whatever its place. One line for each problem; exit code 65 if there is any.
@@ -43,11 +50,38 @@ def _print(report: CheckReport) -> None:
 
     for problem in report.problems:
         click.echo(plain(f"{problem} ({problem.hint})" if problem.hint else str(problem)))
+    for remark in report.remarks[:_MAX_REMARKS]:
+        click.echo(plain(f"{remark} ({remark.hint})" if remark.hint else str(remark)), err=True)
+    if len(report.remarks) > _MAX_REMARKS:
+        click.echo(f"and {len(report.remarks) - _MAX_REMARKS} more like this", err=True)
     noun = "spec" if report.checked == 1 else "specs"
     if report.problems:
         click.echo(f"timelab: {len(report.problems)} wrong in {report.checked} {noun}", err=True)
     elif report.checked:
         click.echo(f"timelab: {report.checked} {noun} fine", err=True)
+
+
+def _judges() -> Judges:
+    from timelab.check import Judges
+
+    return Judges(_prompts, _has_provider)
+
+
+def _prompts(
+    spec: LlmSpec, read: Callable[[str], bytes | None], locate: Callable[[Pointer, str, str | None], Problem]
+) -> list[Problem]:
+    from timelab.executors.prompts import prompt_problems
+
+    return prompt_problems(spec, read, locate)
+
+
+def _has_provider(name: str) -> bool:
+    if name in ("builtin", "recorded"):
+        return True
+    # What runs are made of takes long to load, so only a spec that names another provider asks.
+    from timelab.cli.services import PROVIDERS
+
+    return name in PROVIDERS
 
 
 def _check_staged(repo: Repo) -> CheckReport:
@@ -70,8 +104,8 @@ def _check_staged(repo: Repo) -> CheckReport:
     specs = [path for path in index.changed if is_spec_path(path, patterns)]
     if not specs:
         return CheckReport(0, problems)
-    report = check_specs(specs, Tree(index.paths, index.is_file, index.read), scan=True)
-    return CheckReport(report.checked, (*problems, *report.problems))
+    report = check_specs(specs, Tree(index.paths, index.is_file, index.read), _judges(), scan=True)
+    return CheckReport(report.checked, (*problems, *report.problems), report.remarks)
 
 
 def _check_paths(paths: tuple[str, ...]) -> CheckReport:
@@ -108,10 +142,10 @@ def _check_folder(repo: Repo, tree: Tree, folder: str) -> CheckReport:
 
     patterns = settings_of(repo).spec_patterns
     report = check_specs(
-        [path for path in tree.paths if path.startswith(folder) and is_spec_path(path, patterns)], tree
+        [path for path in tree.paths if path.startswith(folder) and is_spec_path(path, patterns)], tree, _judges()
     )
     locks = [path for path in tree.paths if path.startswith(folder) and path.endswith("/flake.lock")]
-    return CheckReport(report.checked, (*check_staged_paths(locks, tree.paths), *report.problems))
+    return CheckReport(report.checked, (*check_staged_paths(locks, tree.paths), *report.problems), report.remarks)
 
 
 def _check_file(given: str, name: str, tree: Tree | None) -> CheckReport:
@@ -124,11 +158,12 @@ def _check_file(given: str, name: str, tree: Tree | None) -> CheckReport:
         data = full.read_bytes()
     except (FileNotFoundError, NotADirectoryError, ValueError) as error:
         raise UsageError(f"no such file: {ascii(given)[1:-1][:200]}") from error
-    return CheckReport(1, check_spec(data, name, tree, given_by_hand=True))
+    return check_spec(data, name, tree, _judges(), given_by_hand=True)
 
 
 def _sum(reports: list[CheckReport]) -> CheckReport:
     from timelab.check import CheckReport
 
     problems = tuple(problem for report in reports for problem in report.problems)
-    return CheckReport(sum(report.checked for report in reports), problems)
+    remarks = tuple(remark for report in reports for remark in report.remarks)
+    return CheckReport(sum(report.checked for report in reports), problems, remarks)
