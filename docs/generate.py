@@ -105,9 +105,9 @@ def settings_page() -> str:
             "user's `config.toml`, `TIMELAB_SANDBOX`",
             "`best-effort` runs tasks where nothing can enforce the sandbox, and the record says `enforced: false`.",
         ),
-        "wait": ("user's `config.toml`, `git config timelab.wait`, `TIMELAB_WAIT`", "Lets a commit wait for its runs."),
+        "wait": ("`git config timelab.wait`, `TIMELAB_WAIT`", "Lets a commit wait for its runs."),
         "sync_prefix": (
-            "user's `config.toml`, `git config timelab.syncPrefix`, `TIMELAB_SYNC_PREFIX`",
+            "`git config timelab.syncPrefix`, `TIMELAB_SYNC_PREFIX`",
             "Puts the records under another ref prefix, for hosts that refuse `refs/timelab/`.",
         ),
     }

@@ -22,8 +22,20 @@ PYPROJECT = "pyproject.toml"
 MAX_BYTES = 256 * 1024
 
 _REPOSITORY_KEYS = ("spec_patterns", "profiles")
-_USER_KEYS = ("sandbox", "wait", "sync_prefix")
+_USER_KEYS = ("sandbox",)
+# The hooks read these too, and sh reads git's configuration, not TOML.
+_GIT_ONLY = ("wait", "sync_prefix")
 _PIN_KEYS = ("nix", "uv")
+_OF_GIT = {
+    "wait": "is for git: git config --global timelab.wait true",
+    "sync_prefix": "is for git: git config timelab.syncPrefix refs/heads/timelab/",
+}
+_ELSEWHERE_FOR_USER: Mapping[str, str] = {**dict.fromkeys(_REPOSITORY_KEYS, "belongs into timelab.toml"), **_OF_GIT}
+_ELSEWHERE_FOR_REPOSITORY: Mapping[str, str] = {
+    **dict.fromkeys(_USER_KEYS, "is the user's to say: ~/.config/timelab/config.toml"),
+    **_OF_GIT,
+}
+_NOWHERE: Mapping[str, str] = {}
 _GIT_KEYS = {"timelab.wait": "wait", "timelab.syncprefix": "sync_prefix"}
 _ENV_KEYS = {"TIMELAB_WAIT": "wait", "TIMELAB_SYNC_PREFIX": "sync_prefix", "TIMELAB_SANDBOX": "sandbox"}
 _TRUE = frozenset({"1", "true", "yes", "on"})
@@ -58,7 +70,7 @@ class Settings:
         return getattr(entry, kind) if entry is not None and kind in _PIN_KEYS else None
 
 
-SETTING_NAMES: tuple[str, ...] = (*_REPOSITORY_KEYS, *_USER_KEYS)
+SETTING_NAMES: tuple[str, ...] = (*_REPOSITORY_KEYS, *_USER_KEYS, *_GIT_ONLY)
 
 
 @dataclass(frozen=True)
@@ -166,7 +178,7 @@ def _user_settings(environ: Mapping[str, str]) -> dict[str, Any]:
     if data is None:
         return {}
     table = _toml(data, USER_FILE)
-    _check_keys(table, _USER_KEYS, USER_FILE, "", elsewhere=(_REPOSITORY_KEYS, f"belongs into {REPOSITORY_FILE}"))
+    _check_keys(table, _USER_KEYS, USER_FILE, "", elsewhere=_ELSEWHERE_FOR_USER)
     return {key: _CHECKS[key](value, f"{USER_FILE}: /{key}") for key, value in table.items()}
 
 
@@ -183,8 +195,7 @@ def _repository_settings(repo_toml: bytes | None, pyproject: bytes | None) -> tu
     table = _toml(repo_toml, REPOSITORY_FILE) if repo_toml is not None else inside
     if not isinstance(table, dict):
         raise DataError(f"{origin}: {place}: must be a table")
-    reason = "is the user's to say: ~/.config/timelab/config.toml"
-    _check_keys(table, _REPOSITORY_KEYS, origin, place, elsewhere=(_USER_KEYS, reason))
+    _check_keys(table, _REPOSITORY_KEYS, origin, place, elsewhere=_ELSEWHERE_FOR_REPOSITORY)
     return {key: _CHECKS[key](value, f"{origin}: {place}/{key}") for key, value in table.items()}, origin
 
 
@@ -205,14 +216,13 @@ def _check_keys(
     name: str,
     place: str,
     *,
-    elsewhere: tuple[Iterable[str], str] = ((), ""),
+    elsewhere: Mapping[str, str] = _NOWHERE,
 ) -> None:
     for key in table:
         if key in known:
             continue
-        others, reason = elsewhere
-        if key in others:
-            raise DataError(f"{name}: {place}/{key}: stands at the wrong place", hint=f"'{key}' {reason}")
+        if key in elsewhere:
+            raise DataError(f"{name}: {place}/{key}: stands at the wrong place", hint=f"'{key}' {elsewhere[key]}")
         near = difflib.get_close_matches(key[:64], known, n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(known)}"
         raise DataError(f"{name}: {place}/{_show(key)}: unknown key", hint=hint)

@@ -14,13 +14,14 @@ from typing import Any
 
 from timelab.atomic import file_lock, write_atomic
 from timelab.canonical import sha256_bytes
+from timelab.config import Settings
 from timelab.errors import ShellError
 from timelab.git import history, hooks, origins
-from timelab.git.chain import REMOTES, RUNS
 from timelab.git.config import get_config, set_config
 from timelab.git.notes import NOTES
 from timelab.git.refs import list_refs
 from timelab.git.repo import Repo, commit_info
+from timelab.git.sync import route_to
 from timelab.git.watch import watch_patterns
 from timelab.shell.host import has_pins
 from timelab.shell.uv import starter_pin
@@ -30,22 +31,22 @@ from timelab.trust import open_allow_list
 _PIN = "env/default"
 
 
-def set_up(repo: Repo, program: Path, *, patterns: Iterable[str], environ: Mapping[str, str]) -> list[str]:
+def set_up(repo: Repo, program: Path, *, settings: Settings, environ: Mapping[str, str]) -> list[str]:
     """Sets the repository up, or completes an earlier set-up; returns what was done, one line each.
 
     Args:
         repo: where.
         program: the absolute path of the timelab program that the hooks start.
-        patterns: further spec patterns of the settings.
+        settings: what the user and the repository chose.
         environ: read for the name that this user commits under, and for the place of the allow-list.
     """
     repo.timelab_dir.mkdir(exist_ok=True)
     with file_lock(repo.timelab_dir / "init.lock"):
         memory = _Memory(repo)
         memory.before()
-        said = _install_hooks(repo, program, patterns)
+        said = _install_hooks(repo, program, settings.spec_patterns)
         said += _set_notes(repo, memory)
-        said += _set_remotes(repo, memory)
+        said += _set_remotes(repo, memory, settings.sync_prefix)
         said += _set_since(repo, memory)
         if repo.root is not None:
             memory.excluded(lambda: exclude_derived(repo))
@@ -94,26 +95,19 @@ def _set_notes(repo: Repo, memory: _Memory) -> list[str]:
     return [asked]
 
 
-def _set_remotes(repo: Repo, memory: _Memory) -> list[str]:
+def _set_remotes(repo: Repo, memory: _Memory, prefix: str | None) -> list[str]:
     done = []
     for remote in repo.git(["remote"]).stdout.decode("utf-8", "surrogateescape").splitlines():
         specs = _all(repo, f"remote.{remote}.fetch")
+        # What a plain `git fetch` brings is the same as `timelab sync` asks for (style G6).
         # Without a refspec git fetches HEAD alone, and a mirror fetches everything: a line of ours would change both.
         if not specs or any(spec.endswith(":refs/*") for spec in specs):
             continue
-        for spec in fetch_specs(repo, remote):
+        for spec in route_to(remote, prefix).fetch_specs():
             if spec not in specs:
                 memory.add(repo, f"remote.{remote}.fetch", spec)
         done.append(remote)
     return [f"remotes: git fetch brings the records of {', '.join(done)}"] if done else []
-
-
-def fetch_specs(repo: Repo, remote: str) -> list[str]:
-    """Returns what a plain `git fetch` is to bring (style G6): the same as `timelab sync` asks for."""
-    prefix = (get_config(repo, "timelab.syncPrefix") or "").rstrip("/")
-    chains, notes = (f"{prefix}/runs/", f"{prefix}/notes") if prefix else (RUNS, NOTES)
-    # The notes' name ends in a wildcard: a remote without any is no error then.
-    return [f"+{chains}*:{REMOTES}{remote}/runs/*", f"+{notes}*:{REMOTES}{remote}/notes*"]
 
 
 def _all(repo: Repo, name: str) -> list[str]:

@@ -66,3 +66,20 @@ def test_a_remote_that_cannot_be_reached_is_70(notebook: Notebook, hub: Path) ->
     assert said.code == 70
     assert "Traceback" not in said.err and said.err.startswith("timelab: ")
     assert len(notebook.runs()) == 3
+
+
+def test_the_prefix_of_the_settings_is_where_records_go(notebook: Notebook, tmp_path: Path) -> None:
+    """Git's configuration and the environment name it alike, and a bad one stops the call."""
+    server = tmp_path / "server.git"
+    notebook.git("init", "-q", "--bare", str(server))
+    notebook.git("remote", "add", "away", str(server))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TIMELAB_SYNC_PREFIX", "refs/heads/records")
+        assert notebook.timelab("sync", "away").code == 0
+    names = notebook.git("--git-dir", str(server), "for-each-ref", "--format=%(refname)").split()
+    assert "refs/heads/records/notes" in names
+    assert all(name.startswith("refs/heads/records/") for name in names)
+    notebook.git("config", "timelab.syncPrefix", "--all")
+    said = notebook.timelab("sync", "away")
+    assert said.code == 65
+    assert "must be a ref prefix" in said.err

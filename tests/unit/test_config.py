@@ -55,14 +55,21 @@ def test_a_repository_names_patterns_and_profiles() -> None:
 
 
 def test_the_stronger_place_wins_and_is_named(user: Path) -> None:
-    user.write_text('wait = true\nsandbox = "best-effort"\n')
+    user.write_text('sandbox = "best-effort"\n')
     home = {"XDG_CONFIG_HOME": str(user.parent.parent)}
-    assert load(env=home).wait
-    assert load(env=home).origins["wait"] == "the user's config.toml"
+    assert load(env=home).origins["sandbox"] == "the user's config.toml"
     over = load(git={"timelab.wait": "false"}, env=home)
     assert (over.wait, over.origins["wait"]) == (False, "git config timelab.wait")
     top = load(git={"timelab.wait": "false"}, env={**home, "TIMELAB_WAIT": "1"})
     assert (top.wait, top.origins["wait"], top.sandbox) == (True, "TIMELAB_WAIT", "best-effort")
+
+
+def test_what_the_hooks_read_is_not_for_the_users_file(user: Path) -> None:
+    """A setting that a file may hold and nobody obeys would be worse than none: sh does not read TOML."""
+    user.write_text("wait = true\n")
+    with pytest.raises(DataError, match="/wait: stands at the wrong place") as caught:
+        load(env={"XDG_CONFIG_HOME": str(user.parent.parent)})
+    assert caught.value.hint == "'wait' is for git: git config --global timelab.wait true"
 
 
 def test_only_the_user_may_weaken_the_sandbox() -> None:

@@ -28,8 +28,7 @@ def command(undo: bool) -> int:
         said = setup.undo(repo, environ=os.environ)
         render.lines(render.plain(line) for line in said or ["nothing to undo"])
         return 0
-    patterns = settings_of(repo).spec_patterns
-    said = setup.set_up(repo, program(), patterns=patterns, environ=os.environ)
+    said = setup.set_up(repo, program(), settings=settings_of(repo), environ=os.environ)
     render.lines(render.plain(line) for line in said)
     pin = next((line.rpartition(": ")[2] for line in said if line.startswith("shell: wrote")), None)
     if repo.root is None:

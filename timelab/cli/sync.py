@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from timelab.cli.options import current_repo, json_option
+from timelab.cli.options import current_repo, json_option, settings_of
 
 
 @click.command()
@@ -25,7 +25,7 @@ def command(remote: str | None, include_amended: bool, as_json: bool) -> int:
         raise UsageError("this repository has no remote", hint="git remote add origin URL")
     name = remote or ("origin" if "origin" in known else known[0])
     heal(repo)
-    report = sync(repo, name, include_amended=include_amended)
+    report = sync(repo, name, prefix=settings_of(repo).sync_prefix, include_amended=include_amended)
     refresh(repo)
     if as_json:
         render.emit_json(report)

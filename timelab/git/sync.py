@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from timelab.atomic import file_lock
-from timelab.errors import DataError, GitError, NotFound, UsageError
+from timelab.errors import DataError, GitError, NotFound
 from timelab.git import notes
 from timelab.git.chain import HEADS, REMOTES, RUNS, Entry, part_from_copy, read_file, walk, writer_id
 from timelab.git.program import said
@@ -62,7 +62,7 @@ class SyncReport:
 
 
 @dataclass(frozen=True)
-class _Route:
+class Route:
     """Is where chains and notes stand on a remote, and where their tracking copies stand here."""
 
     remote: str
@@ -74,6 +74,7 @@ class _Route:
         return f"{REMOTES}{self.remote}/"
 
     def fetch_specs(self) -> list[str]:
+        """Returns what brings the records: for `git fetch` and for us."""
         # The notes' name ends in a wildcard, so that a remote without any is no error.
         return [f"+{self.chains}*:{self.here}runs/*", f"+{self.notes}*:{self.here}notes*"]
 
@@ -96,12 +97,13 @@ class _Own:
     unpushed: list[_Recorded]
 
 
-def sync(repo: Repo, remote: str, *, include_amended: bool = False) -> SyncReport:
+def sync(repo: Repo, remote: str, *, prefix: str | None = None, include_amended: bool = False) -> SyncReport:
     """Fetches the remote's chains and notes, unites the notes, and pushes this writer's chain and the notes.
 
     Args:
         repo: the repository.
         remote: the name of a configured remote.
+        prefix: the setting `sync_prefix`: where the records stand on a host that refuses refs/timelab/.
         include_amended: push runs too whose commit is on no branch.
 
     Raises:
@@ -110,12 +112,15 @@ def sync(repo: Repo, remote: str, *, include_amended: bool = False) -> SyncRepor
 
     Side effects: network; writes refs/timelab/*, refs/notes/timelab and their copies on the remote, nothing else.
     """
-    route = _route(repo, remote)
+    known = repo.git(["remote"]).stdout.decode("utf-8", "surrogateescape").splitlines()
+    if remote not in known:
+        raise NotFound(f"no such remote: {remote[:80]!a}", hint="`git remote -v` lists them")
+    route = route_to(remote, prefix)
     with file_lock(repo.timelab_dir / "sync.lock", timeout_s=_NETWORK_S):
         return _sync(repo, route, include_amended=include_amended)
 
 
-def _sync(repo: Repo, route: _Route, *, include_amended: bool) -> SyncReport:
+def _sync(repo: Repo, route: Route, *, include_amended: bool) -> SyncReport:
     fetched, pushed, stuck = 0, 0, 0
     parted: tuple[WriterId, WriterId] | None = None
     own = _Own(None, None, [])
@@ -147,22 +152,12 @@ def _sync(repo: Repo, route: _Route, *, include_amended: bool) -> SyncReport:
     raise GitError(f"{route.remote} moved each of {_ATTEMPTS} times that we pushed", hint="run `timelab sync` again")
 
 
-def _route(repo: Repo, remote: str) -> _Route:
-    known = repo.git(["remote"]).stdout.decode("utf-8", "surrogateescape").splitlines()
-    if remote not in known:
-        raise NotFound(f"no such remote: {remote[:80]!a}", hint="`git remote -v` lists them")
-    found = repo.git(["config", "--get", "timelab.syncPrefix"], check=False)
-    prefix = found.stdout.decode("utf-8", "replace").strip()
-    if found.code or not prefix:
-        return _Route(remote, RUNS, notes.NOTES)
-    prefix = prefix.rstrip("/") + "/"
-    checked = repo.git(["check-ref-format", f"{prefix}notes"], check=False)
-    if checked.code or not prefix.startswith("refs/"):
-        raise UsageError(f"timelab.syncPrefix is no prefix of refs: {prefix[:80]!a}", hint=f"for example {HEADS}")
-    return _Route(remote, f"{prefix}runs/", f"{prefix}notes")
+def route_to(remote: str, prefix: str | None) -> Route:
+    """Returns where records stand on a remote; `prefix` is the setting `sync_prefix`, ending in a slash, or None."""
+    return Route(remote, f"{prefix}runs/", f"{prefix}notes") if prefix else Route(remote, RUNS, notes.NOTES)
 
 
-def _fetch(repo: Repo, route: _Route) -> tuple[list[_Recorded], bool]:
+def _fetch(repo: Repo, route: Route) -> tuple[list[_Recorded], bool]:
     """Returns what is new in the remote's chains, and whether any ref moved at all."""
     before = list_refs(repo, route.here)
     done = repo.git([*_FETCH, route.remote, *route.fetch_specs()], check=False, timeout_s=_NETWORK_S)
@@ -176,7 +171,7 @@ def _fetch(repo: Repo, route: _Route) -> tuple[list[_Recorded], bool]:
     return news, before != after
 
 
-def _settle_writer(repo: Repo, route: _Route) -> tuple[WriterId, WriterId] | None:
+def _settle_writer(repo: Repo, route: Route) -> tuple[WriterId, WriterId] | None:
     """Takes a new writer id if the remote's copy of our chain holds what ours does not: someone copied the clone."""
     writer = writer_id(repo)
     ours, theirs = read_ref(repo, RUNS + writer), read_ref(repo, f"{route.here}runs/{writer}")
@@ -185,7 +180,7 @@ def _settle_writer(repo: Repo, route: _Route) -> tuple[WriterId, WriterId] | Non
     return writer, part_from_copy(repo, theirs)
 
 
-def _own(repo: Repo, route: _Route, before: _Own) -> _Own:
+def _own(repo: Repo, route: Route, before: _Own) -> _Own:
     writer = writer_id(repo)
     tip = read_ref(repo, RUNS + writer)
     pushed = read_ref(repo, f"{route.here}runs/{writer}")
@@ -263,7 +258,7 @@ def _is_here(repo: Repo, oid: Oid) -> bool:
 
 
 def _push(
-    repo: Repo, route: _Route, writer: WriterId | None, tips: dict[str, Oid | None]
+    repo: Repo, route: Route, writer: WriterId | None, tips: dict[str, Oid | None]
 ) -> tuple[set[str], str | None]:
     """Returns which of the route's places the remote took anew, and its words if it did not take all."""
     there = {route.chains: f"{route.chains}{writer}", route.notes: route.notes}
