@@ -71,6 +71,7 @@ class Route:
 
     @property
     def here(self) -> str:
+        """Returns the prefix of the tracking copies."""
         return f"{REMOTES}{self.remote}/"
 
     def fetch_specs(self) -> list[str]:
