@@ -147,8 +147,25 @@ def test_a_file_that_a_spec_names_wakes_the_worker(lab: Repo, repo: Path) -> Non
     commit(repo)
     assert jobs(lab) == []
     write(repo, "prompts/haiku [1].txt", "write one\n")
-    assert commit(repo).stderr == b"timelab: queued prompts/haiku [1].txt\n"
+    assert commit(repo).stderr == b"timelab: queued, for prompts/haiku [1].txt changed\n"
     assert len(jobs(lab)) == 1
+
+
+def test_specs_and_files_that_specs_read_are_told_apart(lab: Repo, repo: Path) -> None:
+    """What reads a changed file is known to the worker only, so the line says what changed and no more."""
+    names = [f"data/{number}.csv" for number in range(7)]
+    watch.watch(lab, [*names, "specs/a.prompt.txt", "data/é.csv"])
+    for name in (*names, "specs/a.prompt.txt", "specs/a.yaml", "b.spec.toml", "data/é.csv"):
+        write(repo, name)
+    write(repo, "timelab.toml", "")
+    assert commit(repo).stderr.splitlines() == [
+        b"timelab: queued b.spec.toml, specs/a.yaml",
+        b"timelab: queued, for data/0.csv, data/1.csv, data/2.csv, data/3.csv, data/4.csv and 4 more changed",
+    ]
+    write(repo, "data/é.csv", "1\n")
+    assert commit(repo).stderr == b'timelab: queued, for "data/\\303\\251.csv" changed\n'
+    write(repo, "2026/11/20/ai-team/specs/demo.json", "{}")
+    assert commit(repo).stderr == b"timelab: queued 2026/11/20/ai-team/specs/demo.json\n"
 
 
 def test_a_watch_list_beyond_a_command_line_still_works(lab: Repo, repo: Path) -> None:
@@ -329,7 +346,8 @@ def test_a_reader_of_the_pipe_is_not_kept_waiting(lab: Repo, repo: Path, tmp_pat
     # A held pipe would keep `cat` for half a minute, and the limit then ends the test.
     env = {**os.environ, "SLOW": "30"}
     argv = ["sh", "-c", "git commit -m c 2>&1 | cat"]
-    subprocess.run(argv, cwd=repo, env=env, check=True, capture_output=True, timeout=15)
+    done = subprocess.run(argv, cwd=repo, env=env, check=True, capture_output=True, timeout=15)
+    assert b"timelab: queued specs/a.yaml\n" in done.stdout and b"worked" not in done.stdout
     wait_for_call(tmp_path, "work")
 
 

@@ -113,16 +113,33 @@ save_entry() {
 }
 
 announce() {
-  names='' count=0
+  specs='' spec_count=0 files='' file_count=0
   while IFS= read -r line; do
-    if [ "$line" = timelab.toml ]; then continue; fi
-    count=$((count + 1))
-    if [ "$count" -le 5 ]; then names=${names:+$names, }$line; fi
+    name=${line#\\"}
+    name=${name%\\"}
+    kind=''
+    case $name in
+      timelab.toml) continue ;;
+      *.json | *.yaml | *.yml | *.toml) kind=$name ;;
+    esac
+    case $kind in
+      specs/* | ????/??/??/ai-team/specs/* | *.spec.json | *.spec.yaml | *.spec.yml | *.spec.toml)
+        spec_count=$((spec_count + 1))
+        if [ "$spec_count" -le 5 ]; then specs=${specs:+$specs, }$line; fi
+        ;;
+      *)
+        file_count=$((file_count + 1))
+        if [ "$file_count" -le 5 ]; then files=${files:+$files, }$line; fi
+        ;;
+    esac
   done <<EOF
 $found
 EOF
-  if [ "$count" -gt 5 ]; then names="$names and $((count - 5)) more"; fi
-  if [ "$count" -gt 0 ]; then printf 'timelab: queued %s\\n' "$names" >&2; fi
+  if [ "$spec_count" -gt 5 ]; then specs="$specs and $((spec_count - 5)) more"; fi
+  if [ "$file_count" -gt 5 ]; then files="$files and $((file_count - 5)) more"; fi
+  if [ "$spec_count" -gt 0 ]; then printf 'timelab: queued %s\\n' "$specs" >&2; fi
+  # Which specs read a file only the worker knows.
+  if [ "$file_count" -gt 0 ]; then printf 'timelab: queued, for %s changed\\n' "$files" >&2; fi
 }
 """
 
