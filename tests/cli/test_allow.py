@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from tests.cli.notebook import HELLO, Notebook
 from tests.conftest import Git
 from timelab import queue
 from timelab.cli import cli
@@ -96,6 +97,41 @@ def test_a_spec_that_came_unseen_is_queued_with_the_commit_that_brought_it(lab: 
     git("commit", "-q", "--allow-empty", "-m", "later", cwd=repo)
     timelab("allow", "specs/a.yaml", cwd=repo)
     assert [entry.job.commit for entry in queue.entries(lab)] == [brought]
+
+
+@pytest.mark.parametrize("name", ["HEAD", "specs/hello.yaml"])
+def test_a_spec_that_ran_already_is_not_called_queued(repo: Path, git: Git, name: str) -> None:
+    """Nothing would run: a version has one record."""
+    notebook = Notebook(repo)
+    open_allow_list(discover(repo)).trust(discover(repo))
+    notebook.commit({"specs/hello.yaml": HELLO})
+    notebook.timelab("run", "specs/hello.yaml")
+    said = notebook.timelab("allow", name)
+    assert said.out.splitlines() == ["allowed specs/hello.yaml (ID8)"]
+    assert said.err == "timelab: specs/hello.yaml ran before as ID8: nothing to run\n"
+    assert queue.entries(discover(repo)) == []
+    again = notebook.timelab("allow", name)
+    assert again.err == said.err + "timelab: it was allowed before\n"
+    assert notebook.json("allow", "allow", name) == {"allowed": [], "queued": []}
+
+
+def test_a_held_spec_that_was_run_by_hand_is_held_no_longer(lab: Repo, repo: Path, git: Git) -> None:
+    notebook = Notebook(repo)
+    notebook.timelab("run", "specs/a.yaml")
+    said = notebook.timelab("allow", "specs/a.yaml")
+    assert said.err == "timelab: specs/a.yaml ran before as ID8: nothing to run\n"
+    assert queue.held(lab) == []
+
+
+def test_a_look_at_what_is_allowed_says_that_nothing_is_held(lab: Repo, repo: Path) -> None:
+    held = queue.held(lab)
+    timelab("allow", "specs/a.yaml", cwd=repo)
+    done = timelab("allow", "--show", "specs/a.yaml", cwd=repo)
+    words = "timelab: every file of it is allowed, and nothing of it is held\n"
+    assert (done.exit_code, done.stdout, done.stderr) == (0, "", words)
+    queue.hold(lab, Job(id="x", hook="post-merge", commit=Oid(held[0].commit)), "specs/a.yaml", "")
+    done = timelab("allow", "--show", "specs/a.yaml", cwd=repo)
+    assert done.stderr == "timelab: every file of it is allowed\nnext: timelab allow specs/a.yaml\n"
 
 
 def test_consent_as_json(lab: Repo, repo: Path, git: Git) -> None:

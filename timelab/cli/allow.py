@@ -13,6 +13,7 @@ from timelab.cli.options import current_repo, json_option, repo_path
 if TYPE_CHECKING:
     from timelab.git.repo import Repo
     from timelab.names import Oid
+    from timelab.pending import Candidate
     from timelab.queue import Held
 
 _SHOWN_LINES = 400
@@ -44,13 +45,18 @@ def command(names: tuple[str, ...], list_only: bool, show_only: bool, as_json: b
     allowed = open_allow_list(repo)
     asked = [_Asked.of(repo, name, waiting) for name in names]
     if show_only:
-        for each in asked:
-            render.lines(_shown(repo, each))
+        shown = [line for each in asked for line in _shown(repo, each)]
+        render.lines(shown)
+        is_held = any(each.held for each in asked)
+        if not shown:
+            render.talk("timelab: every file of it is allowed" + ("" if is_held else ", and nothing of it is held"))
+        if not shown and not is_held:
+            return 0
         render.talk(f"next: timelab allow {' '.join(map(render.plain, names))}")
         return 0
     pairs = sorted({pair for each in asked for pair in each.files if not allowed.is_allowed(*pair)})
     allowed.allow_files(pairs)
-    queued = _release(repo, asked)
+    queued, ran = _release(repo, asked)
     if as_json:
         files = tuple(AllowedFile(path, blob) for path, blob in pairs)
         render.emit_json(Allowed(allowed=files, queued=tuple(queued)))
@@ -58,6 +64,8 @@ def command(names: tuple[str, ...], list_only: bool, show_only: bool, as_json: b
     render.lines(f"allowed {render.plain(path)} ({render.short(blob)})" for path, blob in pairs)
     for path in queued:
         render.talk(f"timelab: queued {render.plain(path)}")
+    for path, run_id in ran:
+        render.talk(f"timelab: {render.plain(path)} ran before as {render.short(run_id)}: nothing to run")
     if not pairs and not queued:
         render.talk("timelab: it was allowed before")
     return 0
@@ -67,10 +75,10 @@ class _Asked:
     """Is what one name on the command line stands for: files to allow, and where its specs came from."""
 
     def __init__(
-        self, commit: Oid, paths: Sequence[str], files: Sequence[tuple[str, str]], held: Sequence[Held]
+        self, commit: Oid, specs: Sequence[Candidate], files: Sequence[tuple[str, str]], held: Sequence[Held]
     ) -> None:
         self.commit = commit
-        self.paths = tuple(paths)
+        self.specs = tuple(specs)
         self.files = tuple(files)
         self.held = tuple(held)
 
@@ -99,7 +107,7 @@ class _Asked:
 
         found = [c for c in candidates(repo, services_for(repo), [commit], whole_tree=True) if c.path == path]
         if found:
-            return cls(commit, [path], found[0].files, held)
+            return cls(commit, found[:1], found[0].files, held)
         # No spec, but a file that one names: it is allowed as it is.
         blob = history.blob_at(repo, commit, path)
         return cls(commit, [], [(path, blob)] if blob is not None else [], held)
@@ -116,24 +124,38 @@ class _Asked:
             blob = history.blob_at(repo, commit, path)
             if blob is not None:
                 files.add((path, blob))
-        return cls(commit, [candidate.path for candidate in found], sorted(files), held)
+        return cls(commit, found, sorted(files), held)
 
 
-def _release(repo: Repo, asked: Iterable[_Asked]) -> list[str]:
-    """Queues what was held and what came unseen, starts a worker, and returns the paths of the specs."""
+def _release(repo: Repo, asked: Iterable[_Asked]) -> tuple[list[str], list[tuple[str, str]]]:
+    """Queues what was held and what came unseen, and starts a worker for it.
+
+    Returns the paths of the specs that run now, and those that have a record already, each with its run.
+    """
     from timelab import queue
     from timelab.git import hooks
+    from timelab.pending import earlier_run
+    from timelab.store.index import open_index
 
     queued: list[str] = []
+    ran: dict[str, str] = {}
     for each in asked:
+        known: dict[tuple[str, str], str] = {}
+        with open_index(repo) as index:
+            for spec in each.specs:
+                row = earlier_run(repo, index, spec)
+                if row is not None:
+                    known[spec.path, spec.commit] = row.run_id
         for entry in each.held:
             queue.release(repo, entry)
-        if each.paths and not each.held:
+        new = [spec.path for spec in each.specs if (spec.path, spec.commit) not in known]
+        if new and not each.held:
             queue.enqueue(repo, "allow", commit=_bringer(repo, each))
-        queued += [*each.paths, *(entry.spec_path for entry in each.held)]
+        queued += [*new, *(held.spec_path for held in each.held if (held.spec_path, held.commit) not in known)]
+        ran.update({path: run_id for (path, _), run_id in known.items()})
     if queued:
         hooks.start_worker(repo)
-    return list(dict.fromkeys(queued))
+    return list(dict.fromkeys(queued)), [(path, run_id) for path, run_id in ran.items() if path not in queued]
 
 
 def _bringer(repo: Repo, asked: _Asked) -> Oid:
