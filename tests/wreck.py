@@ -90,14 +90,16 @@ def wait_until(is_so: Callable[[], object], what: str, *, pause_s: float = 0.02,
 
 def strike(
     lab: Lab, pid: int, is_over: Callable[[], bool], blow: Blow, *, number: signal.Signals = signal.SIGKILL
-) -> None:
-    """Kills the process group of `pid` at the moment of `blow`, or finds that it was over before."""
+) -> bool:
+    """Kills the process group of `pid` at the moment of `blow`; says False if it was over before."""
     before = _signs(lab)
     if blow.sign != "start":
         wait_until(lambda: is_over() or (_signs(lab) - before) & {blow.sign}, blow.sign, pause_s=0.001)
     time.sleep(blow.wait_s)
+    struck = not is_over()
     with contextlib.suppress(ProcessLookupError):
         os.killpg(pid, number)
+    return struck
 
 
 def start_and_strike(lab: Lab, args: tuple[str, ...], blow: Blow) -> int:
@@ -114,8 +116,8 @@ def span_of(lab: Lab, *args: str) -> float:
     return time.monotonic() - begin
 
 
-def strike_worker(lab: Lab, left: Callable[[], list[str]], blow: Blow) -> None:
-    """Kills the process group of the worker that a hook detached, found by its lease."""
+def strike_worker(lab: Lab, left: Callable[[], list[str]], blow: Blow) -> bool:
+    """Kills the process group of the worker that a hook detached, found by its lease; False if it was over before."""
     found: list[int] = []
 
     def look() -> bool:
@@ -131,7 +133,8 @@ def strike_worker(lab: Lab, left: Callable[[], list[str]], blow: Blow) -> None:
         with contextlib.suppress(ProcessLookupError):
             group = os.getpgid(found[0])
             assert group != os.getpgid(0)
-            strike(lab, group, lambda: not Path(f"/proc/{group}/exe").exists(), blow)
+            return strike(lab, group, lambda: not Path(f"/proc/{group}/exe").exists(), blow)
+    return False
 
 
 def _signs(lab: Lab) -> set[str]:
