@@ -29,7 +29,10 @@ def test_each_setting_is_a_line_with_its_origin(repo: Path, git: Git) -> None:
 
 def test_json_is_what_its_schema_says(repo: Path) -> None:
     result = CliRunner().invoke(cli, ["-C", str(repo), "config", "--json"])
-    Draft202012Validator(schema("settings")).validate(json.loads(result.stdout))
+    assert (result.exit_code, result.stderr) == (0, "")
+    settings = json.loads(result.stdout)
+    Draft202012Validator(schema("settings")).validate(settings)
+    assert {"name": "wait", "value": False, "origin": "default"} in settings
 
 
 def test_outside_of_a_repository_the_users_settings_are_shown(tmp_path: Path) -> None:

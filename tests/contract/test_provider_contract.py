@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from timelab.canonical import canonical_bytes
 from timelab.errors import ProviderError
 from timelab.names import RunId
@@ -43,3 +45,13 @@ class TestFakeProvider(ProviderContract):
 
     def make(self) -> Provider:
         return FakeProvider()
+
+
+def test_a_suite_that_names_no_provider_fails() -> None:
+    """A plugin's tests must not pass because nothing was asked."""
+
+    class Nothing(ProviderContract):
+        model = "nobody:small"
+
+    with pytest.raises(TypeError, match="make"):
+        Nothing()  # type: ignore[abstract]

@@ -87,9 +87,11 @@ def test_what_is_not_a_whole_entry_is_refused(data: bytes) -> None:
 def test_no_bytes_break_the_parser(data: bytes) -> None:
     for entry in (data, b"timelab-queue 1\nhook post-commit\n" + data + b"\ntop /x\nend\n"):
         try:
-            parse_entry(entry, id="x")
-        except DataError:
-            continue
+            job = parse_entry(entry, id="x")
+        except DataError as error:
+            assert error.message.startswith("queue entry 'x'") and error.message.isprintable()
+        else:
+            assert entry.endswith(b"\nend\n") and job.id == "x" and job.top_level.is_absolute()
 
 
 def test_what_we_enqueue_is_what_we_lease(lab: Repo) -> None:

@@ -12,6 +12,7 @@ A test module subclasses the suite and says which provider is meant::
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -36,16 +37,16 @@ SCHEMA: Mapping[str, Any] = {
 }
 
 
-class ProviderContract:
+class ProviderContract(ABC):
     """Holds the laws of the `Provider` protocol; `model` is one that `make()` serves, by its full name."""
 
     model: str
     has_schema = True
     """Whether the provider can be asked for JSON at all."""
 
+    @abstractmethod
     def make(self) -> Provider:
-        """Returns the provider, fresh; each test asks for its own."""
-        raise NotImplementedError
+        """Returns the provider, fresh; each test asks for its own. A suite that does not say how cannot be made."""
 
     def request(self, text: str = "Summarise in one sentence:\n\nThe sea is wide. Ships cross the sea.") -> Request:
         """Returns a request that the provider answers."""

@@ -125,7 +125,9 @@ def test_line_numbers_hold_over_blocks(tmp_path: Path) -> None:
 @pytest.mark.parametrize("unit", ["secret", "secret:", 'secret:"', "key" + " " * 5_000, "eyJ", "://a:", "awskey", "`"])
 def test_hostile_repetition_ends(unit: str) -> None:
     """Each of these made a pattern of detect-secrets, or of ours, quadratic or cubic; a run-away would not end."""
-    find_secrets(unit.encode() * (200_000 // len(unit)), "a.yaml")
+    data = unit.encode() * (200_000 // len(unit)) + b"\n"
+    planted = data + b"key " + SECRETS["Hugging Face"].encode() + b"\n"
+    assert Finding(2, "Hugging Face token") in find_secrets(planted, "a.yaml")
 
 
 def test_folder_is_read_in_order_and_links_are_not_followed(tmp_path: Path) -> None:
@@ -151,7 +153,10 @@ def test_secret_in_a_file_name_is_found_at_line_zero(tmp_path: Path) -> None:
 @settings(max_examples=60, deadline=None)
 @given(st.binary(max_size=4_000), st.sampled_from(["a.yaml", "a.json", "run.json", "", "ü.TOML"]))
 def test_no_bytes_break_the_scan(data: bytes, name: str) -> None:
-    find_secrets(data, name)
+    found = find_secrets(data, name)
+    assert all(0 <= finding.line <= data.count(b"\n") + 1 for finding in found)
+    planted = data + b"\n" + SECRETS["Hugging Face"].encode() + b"\n"
+    assert Finding(data.count(b"\n") + 2, "Hugging Face token") in find_secrets(planted, name)
 
 
 def test_clean_run_loads_no_detect_secrets() -> None:
