@@ -115,3 +115,14 @@ def test_a_run_that_ended_before_its_first_answer_has_none(notebook: Notebook) -
 def test_other_weights_than_those_pinned_are_told(notebook: Notebook, asked: dict[str, Any]) -> None:
     code, said = run_again(notebook, f"recorded:{asked['run_id'][:8]}@sha256:{'0' * 64}")
     assert code == 65 and "the spec pins sha256:0000" in said
+
+
+def test_answers_that_are_gone_from_the_record_are_told(notebook: Notebook, asked: dict[str, Any]) -> None:
+    run_id = asked["run_id"]
+    (chain,) = notebook.git("for-each-ref", "--format=%(refname)", "refs/timelab/runs").splitlines()
+    blob = notebook.git("rev-parse", f"{chain}:output/output.jsonl")
+    (notebook.root / ".git/objects" / blob[:2] / blob[2:]).unlink()
+    code, said = run_again(notebook, f"recorded:{run_id[:8]}")
+    assert code == 70
+    told = f"output/output.jsonl of run {run_id[:8]} is not what its record says: timelab verify"
+    assert said.splitlines()[-1] == f"timelab: provider: {told}"
