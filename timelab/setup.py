@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shlex
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from timelab.canonical import sha256_bytes
 from timelab.config import Settings
 from timelab.errors import ShellError
 from timelab.git import history, hooks, origins
+from timelab.git.chain import RUNS
 from timelab.git.config import get_config, set_config
 from timelab.git.notes import NOTES
 from timelab.git.refs import list_refs
@@ -26,9 +28,12 @@ from timelab.git.watch import watch_patterns
 from timelab.shell.host import has_pins
 from timelab.shell.uv import starter_pin
 from timelab.store.day import exclude_derived
+from timelab.store.layout import DAY_GLOB, DAY_README, LATEST, RUN_FOLDER, RUNS_CSV
 from timelab.trust import open_allow_list
 
 _PIN = "env/default"
+_OWN_REFS = "refs/timelab/"
+_RUN_ROOMS = (f"{DAY_GLOB}/ai-team/artifacts", f"{DAY_GLOB}/analyzer/outputs")
 
 
 def set_up(repo: Repo, program: Path, *, settings: Settings, environ: Mapping[str, str]) -> list[str]:
@@ -72,6 +77,42 @@ def undo(repo: Repo, *, environ: Mapping[str, str]) -> list[str]:
             said.append("trust: withdrawn")
         memory.forget()
     return said
+
+
+def remains(repo: Repo) -> list[tuple[str, str]]:
+    """Returns what `undo` leaves, for it is the user's: what it is, and the sh command that removes it, at the root."""
+    left: list[tuple[str, str]] = []
+    chains = len(list_refs(repo, RUNS))
+    if list_refs(repo, _OWN_REFS):
+        delete = f"git for-each-ref --format='delete %(refname)' {_OWN_REFS} | git update-ref --stdin"
+        left.append((f"records: {chains} chain{'' if chains == 1 else 's'} below {_OWN_REFS}", delete))
+    if list_refs(repo, NOTES):
+        left.append((f"notes: {NOTES}", f"git update-ref -d {NOTES}"))
+    if repo.root is not None:
+        left += _files_left(repo, repo.root)
+    if repo.timelab_dir.is_dir():
+        left.append(("queue, index and cached shells", f"rm -rf {shlex.quote(str(repo.timelab_dir))}"))
+    return left
+
+
+def _files_left(repo: Repo, root: Path) -> list[tuple[str, str]]:
+    left = []
+    rooms = [
+        room
+        for room in _RUN_ROOMS
+        if any(RUN_FOLDER.fullmatch(path.relative_to(root).as_posix()) for path in root.glob(f"{room}/*"))
+    ]
+    if rooms:
+        left.append(("run folders", f"rm -rf {' '.join(rooms)}"))
+    for name, what in ((RUNS_CSV, "tables of the days"), (DAY_README, "pages of the days, with what you wrote there")):
+        if any(root.glob(f"{DAY_GLOB}/{name}")):
+            left.append((what, f"rm {DAY_GLOB}/{name}"))
+    if (root / LATEST).is_symlink():
+        left.append(("link to the newest run", f"rm {LATEST}"))
+    if (root / _PIN).is_dir():
+        tracked = repo.git(["ls-files", "--", _PIN]).stdout
+        left.append((f"pinned shell: {_PIN}", f"{'git rm -rq' if tracked else 'rm -r'} {_PIN}"))
+    return left
 
 
 def _install_hooks(repo: Repo, program: Path, patterns: Iterable[str]) -> list[str]:

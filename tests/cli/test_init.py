@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from tests.cli.notebook import HELLO, Notebook
 from tests.conftest import Git
 from timelab.cli import cli
 from timelab.git.repo import discover
@@ -90,6 +91,40 @@ def test_undo_restores_every_byte(repo: Path, git: Git, tmp_path: Path) -> None:
     assert picture(repo) == before
     assert not open_allow_list(discover(repo)).is_trusted
     assert timelab("init", "--undo", cwd=repo).stdout == "nothing to undo\n"
+
+
+def test_undo_names_what_stays_and_each_command_removes_it(repo: Path, git: Git) -> None:
+    """Nothing of the user's is removed unasked, and nothing is left that nobody told of."""
+    before = git("for-each-ref", cwd=repo)
+    timelab("init", cwd=repo)
+    git("add", "env", cwd=repo)
+    git("commit", "-q", "-m", "pin the shell", cwd=repo)
+    notebook = Notebook(repo)
+    notebook.commit({"specs/hello.yaml": HELLO})
+    assert notebook.timelab("run", "specs/hello.yaml").code == 0
+    said = timelab("init", "--undo", cwd=repo).stderr.splitlines()
+    assert said[0] == "what stays, and what would remove it, typed at the root:"
+    what = [line.strip() for line in said[1::2]]
+    assert what == [
+        "records: 1 chain below refs/timelab/",
+        "notes: refs/notes/timelab",
+        "run folders",
+        "tables of the days",
+        "pages of the days, with what you wrote there",
+        "link to the newest run",
+        "pinned shell: env/default",
+        "queue, index and cached shells",
+    ]
+    assert (repo / "latest").is_symlink() and (repo / "env/default/uv.lock").exists()
+    # Said again, for who looks later.
+    assert timelab("init", "--undo", cwd=repo).stderr.splitlines() == said
+    for line in said[2::2]:
+        subprocess.run(["sh", "-ec", line], cwd=repo, check=True)
+    assert timelab("init", "--undo", cwd=repo).stderr == ""
+    git("update-ref", "HEAD", before.split()[0], cwd=repo)
+    assert git("for-each-ref", cwd=repo) == before
+    files = [path for path in repo.rglob("*") if path.is_file() and ".git" not in path.parts]
+    assert sorted(path.relative_to(repo).as_posix() for path in files) == ["README.md", "specs/hello.yaml"]
 
 
 def test_undo_keeps_what_others_wrote_since(repo: Path, git: Git, tmp_path: Path) -> None:

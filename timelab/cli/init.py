@@ -13,7 +13,7 @@ from timelab.cli.options import current_repo, settings_of
 
 
 @click.command()
-@click.option("--undo", is_flag=True, help="Take it all back; records stay.")
+@click.option("--undo", is_flag=True, help="Take it all back; records stay, and are listed.")
 def command(undo: bool) -> int:
     """Make this repository run its specs on commit.
 
@@ -27,6 +27,12 @@ def command(undo: bool) -> int:
     if undo:
         said = setup.undo(repo, environ=os.environ)
         render.lines(render.plain(line) for line in said or ["nothing to undo"])
+        left = setup.remains(repo)
+        if left:
+            render.talk("what stays, and what would remove it, typed at the root:")
+        for what, command_line in left:
+            render.talk(f"  {render.plain(what)}")
+            render.talk(f"    {render.plain(command_line)}")
         return 0
     said = setup.set_up(repo, program(), settings=settings_of(repo), environ=os.environ)
     render.lines(render.plain(line) for line in said)
