@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from timelab.canonical import sha256_json
 from timelab.errors import ProviderError
 from timelab.providers.base import Request, Response
 from timelab.providers.builtin import MODEL, BuiltinProvider, keywords, sentences, summarise, title
@@ -24,6 +25,10 @@ TEXT = """The lighthouse keeper wrote a log every night. He noted wind, waves an
 In winter the ships were few, and the log was short. One night Dr. Brand came, e.g. to repair the lamp.
 The lamp of the lighthouse had burned for forty years. The keeper wrote a log every night. Who reads such a log today?
 """
+WEIGHTS = "sha256:104cd1b92a95d8ef2baf00092ab3849d250404f0c124367ee2ffa06c21efc025"
+ANSWERS = "a89ceb8956ee40b8544e6c289c38aca8b1c1dd6c1925bc17693bf2f527898b0f"
+"""What `builtin:extractive@1` is, and what it answers: change both, and the version, or neither."""
+
 PARAMS: Mapping[str, Any] = {"max_tokens": 1024, "stop": [], "temperature": 0.0, "seed": 1}
 
 
@@ -133,6 +138,14 @@ def test_model_says_what_it_is_and_no_other_is_served() -> None:
     with pytest.raises(ProviderError) as caught:
         BuiltinProvider().describe("builtin:genius@2")
     assert caught.value.hint is not None and MODEL in caught.value.hint
+
+
+def test_the_algorithm_is_that_of_its_version() -> None:
+    """A66: who changes what it answers gives it another digest, or a replay would look for the cause elsewhere."""
+    orders = ("Summarise in 1 sentence:", "Summarise in 3 sentences:", "6 keywords:", "A title:", "")
+    answers = [ask(f"{order}\n{TEXT}").text for order in orders] + [ask(TEXT, SCHEMA).text]
+    weights = BuiltinProvider().describe(MODEL).hash
+    assert (weights, sha256_json(answers)) == (WEIGHTS, ANSWERS)
 
 
 @given(st.text(max_size=400), st.integers(1, 6))
