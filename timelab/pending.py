@@ -160,6 +160,11 @@ def unknown_files(allowed: AllowList, candidate: Candidate) -> tuple[str, ...]:
     return tuple(path for path, blob in candidate.files if not allowed.is_allowed(path, blob))
 
 
+def hold_reason(candidate: Candidate, unknown: Iterable[str]) -> str:
+    """Returns why a candidate waits for consent, and what gives it."""
+    return f"{', '.join(unknown)} not allowed yet: timelab allow {candidate.path}"
+
+
 def reconcile(
     repo: Repo,
     services: Services,
@@ -199,8 +204,7 @@ def _known(repo: Repo, candidate: Candidate, allowed: AllowList, *, retry: bool)
         )
     unknown = unknown_files(allowed, candidate)
     if unknown:
-        reason = f"{', '.join(unknown)} not allowed yet: timelab allow {candidate.path}"
-        return Outcome("held", candidate.path, candidate.commit, reason=reason)
+        return Outcome("held", candidate.path, candidate.commit, reason=hold_reason(candidate, unknown))
     return None
 
 

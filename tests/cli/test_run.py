@@ -145,6 +145,16 @@ def test_retry_runs_again_what_never_went_well(notebook: Notebook) -> None:
     assert [row["name"] for row in notebook.runs()][:2] == ["bad", "hello"]
 
 
+def test_pending_that_failed_says_how_to_try_again(notebook: Notebook) -> None:
+    notebook.commit({"specs/bad2.yaml": BAD + "tags: [two]\n", "specs/wrong.yaml": "timelab: 1\n"})
+    allow(notebook)
+    said = notebook.timelab("run", "--pending", "HEAD")
+    assert said.code == 70
+    assert said.err.splitlines()[-1] == "hint: to run again what failed: timelab run --pending --retry HEAD"
+    assert "hint" not in notebook.timelab("run", "--pending").err
+    assert "hint" not in notebook.timelab("run", "--pending", "--retry").err
+
+
 def test_pending_takes_a_range(notebook: Notebook) -> None:
     allow(notebook)
     notebook.commit({"specs/one.yaml": HELLO + "tags: [one]\n"})

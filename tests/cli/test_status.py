@@ -10,6 +10,7 @@ from timelab import queue
 from timelab.git.repo import discover
 from timelab.names import Oid
 from timelab.queue import Job
+from timelab.trust import open_allow_list
 
 
 def test_a_quiet_notebook_shows_its_last_runs(notebook: Notebook) -> None:
@@ -54,4 +55,19 @@ def test_all_finds_versions_without_a_record_in_history(notebook: Notebook) -> N
     notebook.commit({"specs/new.yaml": HELLO + "tags: [new]\n"})
     assert "specs/new.yaml" not in notebook.timelab("status").out
     said = notebook.timelab("status", "--all")
-    assert said.out.startswith("held  ID8  specs/new.yaml  not allowed yet: timelab allow specs/new.yaml\n")
+    why = "specs/new.yaml not allowed yet: timelab allow specs/new.yaml"
+    assert said.out.startswith(f"held  ID8  specs/new.yaml  {why}\n")
+
+
+def test_the_reason_is_the_same_with_and_without_a_look_at_history(notebook: Notebook) -> None:
+    notebook.commit({"specs/new.yaml": HELLO + "inputs: [data.csv]\n", "data.csv": "1\n"})
+    repo = discover(notebook.root)
+    queue.enqueue(repo, "post-merge", commit=Oid(notebook.git("rev-parse", "HEAD")))
+    notebook.timelab("work")
+    first = notebook.timelab("status").out.splitlines()[0]
+    why = "specs/new.yaml, data.csv not allowed yet: timelab allow specs/new.yaml"
+    assert first == f"held  ID8  specs/new.yaml  {why}"
+    assert notebook.timelab("status", "--all").out.splitlines()[0] == first
+    open_allow_list(repo).allow_tree(repo, Oid(notebook.git("rev-parse", "HEAD^{tree}")))
+    said = notebook.timelab("status", "--all").out.splitlines()[0]
+    assert said == "held  ID8  specs/new.yaml  has no record: timelab run --pending"

@@ -177,6 +177,9 @@ def _run_pending(repo: Repo, range_: str | None, retry: bool, as_json: bool) -> 
     elif not any(outcome.what != "ran-before" for outcome in outcomes):
         have = "has" if len(outcomes) == 1 else "have"
         render.talk(f"timelab: nothing to run, {render.many(len(outcomes), 'spec version')} {have} a record")
+    elif not retry and any(each.what == "ran" and each.status not in ("ok", "invalid") for each in outcomes):
+        again = "timelab run --pending --retry" + (f" {range_}" if range_ else "")
+        render.talk(f"hint: to run again what failed: {render.plain(again)}")
     return worst_code(outcomes)
 
 

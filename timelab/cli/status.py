@@ -71,7 +71,7 @@ def status_of(repo: Repo, *, whole: bool = False) -> StatusView:
 
 def _without_record(repo: Repo) -> dict[tuple[str, str], str]:
     from timelab.cli.services import services_for
-    from timelab.pending import earlier_run, pending, unknown_files
+    from timelab.pending import earlier_run, hold_reason, pending, unknown_files
     from timelab.store.index import open_index
     from timelab.trust import open_allow_list
 
@@ -82,7 +82,7 @@ def _without_record(repo: Repo) -> dict[tuple[str, str], str]:
         for candidate in pending(repo, services):
             if earlier_run(repo, index, candidate) is None:
                 unknown = unknown_files(allowed, candidate)
-                reason = f"not allowed yet: timelab allow {candidate.path}" if unknown else "timelab run --pending"
+                reason = hold_reason(candidate, unknown) if unknown else "has no record: timelab run --pending"
                 found[(candidate.path, candidate.commit)] = reason
     return found
 
