@@ -68,6 +68,8 @@ def test_the_reason_is_the_same_with_and_without_a_look_at_history(notebook: Not
     why = "specs/new.yaml, data.csv not allowed yet: timelab allow specs/new.yaml"
     assert first == f"held  ID8  specs/new.yaml  {why}"
     assert notebook.timelab("status", "--all").out.splitlines()[0] == first
-    open_allow_list(repo).allow_tree(repo, Oid(notebook.git("rev-parse", "HEAD^{tree}")))
+    allowed = open_allow_list(repo)
+    allowed.trust(repo)
+    allowed.allow_tree(repo, Oid(notebook.git("rev-parse", "HEAD^{tree}")))
     said = notebook.timelab("status", "--all").out.splitlines()[0]
     assert said == "held  ID8  specs/new.yaml  has no record: timelab run --pending"
