@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any, NamedTuple
 
 MAX_DEPTH = 32
@@ -110,21 +111,37 @@ def given(value: Any) -> str:
     return f"a {visible(type(value).__name__)}"
 
 
-def check_string(text: str, mark: Mark, pointer: Pointer) -> None:
-    """Refuses what no later stage can hold: NUL ends a C string, half a surrogate pair has no UTF-8."""
+def check_values(document: Document) -> Document:
+    """Returns the document; refuses in it what no later stage can hold, whatever language it was written in."""
+    _check_value(document.value, (), document)
+    return document
+
+
+def _check_value(value: Any, pointer: Pointer, document: Document) -> None:
+    if isinstance(value, dict):
+        check_depth(pointer, document.mark_of(pointer))
+        for key, inner in value.items():
+            _check_string(key, document.mark_of_key((*pointer, key)), pointer)
+            _check_value(inner, (*pointer, key), document)
+    elif isinstance(value, list):
+        check_depth(pointer, document.mark_of(pointer))
+        for number, inner in enumerate(value):
+            _check_value(inner, (*pointer, number), document)
+    elif isinstance(value, str):
+        _check_string(value, document.mark_of(pointer), pointer)
+    elif isinstance(value, float):
+        if not isfinite(value):
+            raise SourceFault("must be a finite number", document.mark_of(pointer), pointer=pointer)
+    elif isinstance(value, int) and abs(value) > MAX_INTEGER:
+        raise SourceFault(f"is a whole number beyond {MAX_INTEGER}", document.mark_of(pointer), pointer=pointer)
+
+
+def _check_string(text: str, mark: Mark, pointer: Pointer) -> None:
+    """Refuses NUL, which ends a C string, and half a surrogate pair, which has no UTF-8."""
     if "\x00" in text:
         raise SourceFault("holds a NUL character", mark, pointer=pointer)
     if any("\ud800" <= sign <= "\udfff" for sign in text):
         raise SourceFault("holds half of a surrogate pair", mark, pointer=pointer)
-
-
-def check_number(value: int | float, mark: Mark, pointer: Pointer) -> None:
-    """Refuses numbers that canonical JSON cannot hold."""
-    if isinstance(value, float):
-        if value != value or value in (float("inf"), float("-inf")):
-            raise SourceFault("must be a finite number", mark, pointer=pointer)
-    elif abs(value) > MAX_INTEGER:
-        raise SourceFault(f"is a whole number beyond {MAX_INTEGER}", mark, pointer=pointer)
 
 
 def check_depth(pointer: Pointer, mark: Mark) -> None:

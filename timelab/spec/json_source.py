@@ -7,17 +7,7 @@ import re
 from json import decoder
 from typing import Any
 
-from timelab.spec.document import (
-    Document,
-    Lines,
-    Mark,
-    Pointer,
-    SourceFault,
-    check_depth,
-    check_number,
-    check_string,
-    quoted,
-)
+from timelab.spec.document import Document, Lines, Mark, Pointer, SourceFault, check_depth, check_values, quoted
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
@@ -34,7 +24,7 @@ def parse_json(text: str) -> Document:
     at = reader.skip(at)
     if at < len(text):
         raise SourceFault(f"something follows the document: {quoted(text[at : at + 20])}", reader.mark(at))
-    return Document(value, reader.values, reader.keys)
+    return check_values(Document(value, reader.values, reader.keys))
 
 
 class _Reader:
@@ -63,9 +53,7 @@ class _Reader:
             check_depth(pointer, mark)
             return self._list(at + 1, pointer)
         if sign == '"':
-            text, end = self._string(at)
-            check_string(text, mark, pointer)
-            return text, end
+            return self._string(at)
         return self._scalar(at, pointer)
 
     def _scalar(self, at: int, pointer: Pointer) -> tuple[Any, int]:
@@ -81,9 +69,7 @@ class _Reader:
             raise SourceFault(f"not a JSON value: {quoted(word[0])}", mark, hint=_value_hint(word[0]))
         if len(word[0]) > _MAX_DIGITS:
             raise SourceFault("is a number of too many digits", mark, pointer=pointer)
-        value = float(word[0]) if number[1] or number[2] else int(word[0])
-        check_number(value, mark, pointer)
-        return value, word.end()
+        return float(word[0]) if number[1] or number[2] else int(word[0]), word.end()
 
     def _string(self, at: int) -> tuple[str, int]:
         try:
@@ -116,7 +102,6 @@ class _Reader:
             if self._text[at : at + 1] != '"':
                 raise SourceFault("a key in double quotes is expected here", mark, hint=self._key_hint(at))
             key, at = self._string(at)
-            check_string(key, mark, pointer)
             inner = (*pointer, key)
             if key in items:
                 raise SourceFault(f"key stands twice, first in line {self.keys[inner].line}", mark, pointer=inner)

@@ -5,20 +5,10 @@ from __future__ import annotations
 import re
 import tomllib
 from contextlib import suppress
-from datetime import date, datetime, time
+from datetime import date, time
 from typing import Any
 
-from timelab.spec.document import (
-    Document,
-    Lines,
-    Mark,
-    Pointer,
-    SourceFault,
-    check_depth,
-    check_number,
-    check_string,
-    visible,
-)
+from timelab.spec.document import Document, Lines, Mark, Pointer, SourceFault, check_depth, check_values, visible
 
 _BLANK = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
 _SPACE = re.compile(r"[ \t]*")
@@ -47,8 +37,8 @@ def parse_toml(text: str) -> Document:
         raise SourceFault("not TOML: a date or number that cannot be") from error
     except RecursionError as error:
         raise SourceFault("is nested too deeply") from error
-    document = Document(value, scan.values, scan.keys)
-    _check(value, (), document)
+    document = check_values(Document(value, scan.values, scan.keys))
+    _refuse_times(value, (), document)
     return document
 
 
@@ -59,23 +49,13 @@ def _syntax_fault(message: str, text: str) -> SourceFault:
     return SourceFault(f"not TOML: {what[:1].lower()}{what[1:]}", mark)
 
 
-def _check(value: Any, pointer: Pointer, document: Document) -> None:
-    mark = document.mark_of(pointer)
-    if isinstance(value, dict):
-        check_depth(pointer, mark)
-        for key, inner in value.items():
-            check_string(key, mark, pointer)
-            _check(inner, (*pointer, key), document)
-    elif isinstance(value, list):
-        check_depth(pointer, mark)
-        for number, inner in enumerate(value):
-            _check(inner, (*pointer, number), document)
-    elif isinstance(value, str):
-        check_string(value, mark, pointer)
-    elif isinstance(value, (datetime, date, time)):
-        raise SourceFault("is a TOML date or time", mark, pointer=pointer, hint="put it in quotes")
-    elif not isinstance(value, bool):
-        check_number(value, mark, pointer)
+def _refuse_times(value: Any, pointer: Pointer, document: Document) -> None:
+    if isinstance(value, (dict, list)):
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            _refuse_times(inner, (*pointer, key), document)
+    elif isinstance(value, (date, time)):
+        what = "is a TOML date or time"
+        raise SourceFault(what, document.mark_of(pointer), pointer=pointer, hint="put it in quotes")
 
 
 class _Lost(Exception):

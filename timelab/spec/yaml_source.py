@@ -16,8 +16,7 @@ from timelab.spec.document import (
     Pointer,
     SourceFault,
     check_depth,
-    check_number,
-    check_string,
+    check_values,
     quoted,
     visible,
 )
@@ -55,7 +54,7 @@ def parse_yaml(text: str) -> Document:
             hint=f'write it as "{code}" in double quotes',
         )
     try:
-        return _Builder(yaml.parse(text, Loader=yaml.SafeLoader)).document()
+        return check_values(_Builder(yaml.parse(text, Loader=yaml.SafeLoader)).document())
     except yaml.reader.ReaderError as error:
         mark = Lines(text).mark(error.position)
         raise SourceFault("holds a control character that YAML does not allow", mark) from error
@@ -179,7 +178,6 @@ def _scalar(event: ScalarEvent, mark: Mark, pointer: Pointer) -> str | int | flo
         # JSON is YAML, and JSON writes what lies beyond the basic plane as two escapes.
         if not text.isascii():
             text = text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
-        check_string(text, mark, pointer)
         return text
     if text in _NULL:
         return None
@@ -188,11 +186,7 @@ def _scalar(event: ScalarEvent, mark: Mark, pointer: Pointer) -> str | int | flo
     if _NOT_FINITE.fullmatch(text):
         raise SourceFault("must be a finite number", mark, pointer=pointer)
     value = _number(text, mark, pointer)
-    if value is not None:
-        check_number(value, mark, pointer)
-        return value
-    check_string(text, mark, pointer)
-    return text
+    return text if value is None else value
 
 
 def _number(text: str, mark: Mark, pointer: Pointer) -> int | float | None:

@@ -171,3 +171,16 @@ def test_toml_places_are_found_beside_the_standard_reader() -> None:
     assert document.values[("messages", 1, "role")] == Mark(12, 8)
     assert document.values[("messages", 1, "inner", "deep")] == Mark(14, 8)
     assert document.values[("quoted key", "c", 1, "d")] == Mark(6, 41)
+
+
+@pytest.mark.parametrize("path", ["a.json", "a.yaml"])
+def test_what_no_later_stage_can_hold_is_refused_at_its_place_in_each_language(path: str) -> None:
+    for text, place, pointer, what in (
+        ('{"a": [1,\n 1e999]}', (2, 2), ("a", 1), "must be a finite number"),
+        ('{"a": [1,\n 9007199254740992]}', (2, 2), ("a", 1), "is a whole number beyond 9007199254740991"),
+        ('{"a": {\n "\\u0000": 1}}', (2, 2), ("a",), "holds a NUL character"),
+        ('{"a": "\\ud800"}', (1, 7), ("a",), "holds half of a surrogate pair"),
+    ):
+        with pytest.raises(SourceFault) as caught:
+            parse(text.encode(), path)
+        assert (caught.value.mark, caught.value.pointer, caught.value.what) == (place, pointer, what)
