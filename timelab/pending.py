@@ -20,7 +20,7 @@ from timelab.git.watch import watch, watch_patterns
 from timelab.manifest import Failure, Status
 from timelab.names import Oid, RepoPath, Sha256, path_fault
 from timelab.plan import CommitState, is_spec_path, make_closure
-from timelab.queue import MAX_ATTEMPTS, Job
+from timelab.queue import MAX_ATTEMPTS, Job, Leased
 from timelab.run import RunRequest, Services, run_spec
 from timelab.spec.load import is_ours
 from timelab.store import writer
@@ -211,7 +211,7 @@ def _known(repo: Repo, candidate: Candidate, allowed: AllowList, *, retry: bool)
 def _run(repo: Repo, services: Services, candidate: Candidate, attempts: int, progress: Progress) -> Outcome:
     give_up = None
     if attempts > MAX_ATTEMPTS:
-        message = f"the worker was killed {attempts - 1} times before this was recorded"
+        message = f"the worker was killed, or failed, {attempts - 1} times before this was recorded"
         give_up = (Status.INTERRUPTED, Failure(slug="killed", message=message))
     request = RunRequest(
         spec_path=candidate.path,
@@ -221,10 +221,8 @@ def _run(repo: Repo, services: Services, candidate: Candidate, attempts: int, pr
     )
     try:
         stored = run_spec(repo, request, services)
-    except (StoreError, GitError) as error:
-        return Outcome("postponed", candidate.path, candidate.commit, reason=error.message)
-    except OSError as error:
-        return Outcome("postponed", candidate.path, candidate.commit, reason=error.strerror or str(error))
+    except (StoreError, GitError, OSError) as error:
+        return Outcome("postponed", candidate.path, candidate.commit, reason=_words_of(error))
     except TimelabError as error:
         return Outcome("failed", candidate.path, candidate.commit, reason=error.message)
     manifest = stored.manifest()
@@ -277,8 +275,8 @@ def pending(repo: Repo, services: Services, range_: str | None = None) -> list[C
 def drain(repo: Repo, services: Services, *, progress: Progress, wait: bool = False) -> Iterator[Outcome]:
     """Does every job that the queue can lease; a job is finished only when all of its outcomes are recorded.
 
-    One that could not be recorded now stays in the queue, for the next worker. With `wait`, jobs that others work on
-    are waited for, taken over if their worker dies, and told of.
+    One that could not be recorded now, or failed, stays in the queue, for the next worker. With `wait`, jobs that
+    others work on are waited for, taken over if their worker dies, and told of.
     """
     watch_patterns(repo, services.settings.spec_patterns)
     wanted = {entry.job.id: entry.job for entry in queue.entries(repo)} if wait else {}
@@ -296,13 +294,27 @@ def drain(repo: Repo, services: Services, *, progress: Progress, wait: bool = Fa
 def _drain(repo: Repo, services: Services, progress: Progress, tried: set[str]) -> Iterator[Outcome]:
     while (leased := queue.lease(repo, skip=tried)) is not None:
         tried.add(leased.job.id)
-        with leased as job:
-            for outcome in run_job(repo, services, job, progress=progress):
-                if outcome.what == "postponed":
-                    leased.keep()
-                if outcome.what == "held":
-                    queue.hold(repo, job, outcome.path, outcome.reason or "", commit=Oid(outcome.commit))
-                yield outcome
+        try:
+            yield from _work_on(repo, services, leased, progress)
+        except (TimelabError, OSError) as error:
+            # One job that cannot be done must not keep the others waiting; how often it may fail, its lease counts.
+            yield Outcome("failed", "", leased.job.commit or "", reason=_words_of(error))
+
+
+def _work_on(repo: Repo, services: Services, leased: Leased, progress: Progress) -> Iterator[Outcome]:
+    with leased as job:
+        for outcome in run_job(repo, services, job, progress=progress):
+            if outcome.what == "postponed":
+                leased.keep()
+            if outcome.what == "held":
+                queue.hold(repo, job, outcome.path, outcome.reason or "", commit=Oid(outcome.commit))
+            yield outcome
+
+
+def _words_of(error: TimelabError | OSError) -> str:
+    if isinstance(error, TimelabError):
+        return error.message
+    return error.strerror or str(error)
 
 
 def _outcomes_of_others(repo: Repo, job: Job) -> Iterator[Outcome]:

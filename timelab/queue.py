@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from timelab.atomic import file_lock, process_start, write_atomic
 from timelab.canonical import sha256_bytes
-from timelab.errors import DataError, GitError, StoreError
+from timelab.errors import DataError, StoreError, is_no_room
 from timelab.git.repo import Repo
 from timelab.names import Oid, RepoPath, Sha256
 
@@ -188,7 +188,7 @@ def enqueue(
 
 # --- leases ---
 
-_NOT_ITS_FAULT = (OSError, StoreError, GitError)
+_NOT_ITS_FAULT = (OSError, StoreError)
 
 
 class Leased:
@@ -211,9 +211,9 @@ class Leased:
         return self.job
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if kind is None and not self._is_kept:
+        if error is None and not self._is_kept:
             finish(self._repo, self.job)
-        elif kind is None or not issubclass(kind, Exception) or issubclass(kind, _NOT_ITS_FAULT):
+        elif not isinstance(error, Exception) or isinstance(error, _NOT_ITS_FAULT) or is_no_room(error):
             give_back(self._repo, self.job)
         elif self.job.attempts > MAX_ATTEMPTS:
             with _locked(self._repo):

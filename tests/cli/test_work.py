@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from pathlib import Path
 
 from tests.cli.notebook import BAD, HELLO, TIMELAB, Notebook, normal
 from timelab import queue
@@ -57,3 +58,29 @@ def test_what_is_not_allowed_is_held_and_named(notebook: Notebook) -> None:
     assert (held["spec_path"], held["reason"]) == ("specs/a.yaml", words)
     allowed = notebook.json("allow", "allow", "specs/a.yaml")
     assert ([each["path"] for each in allowed["allowed"]], allowed["queued"]) == (["specs/a.yaml"], ["specs/a.yaml"])
+
+
+def test_a_job_that_fails_is_told_of_and_the_others_run(notebook: Notebook) -> None:
+    """A225."""
+    queue.enqueue(discover(notebook.root), "nudge", commit=Oid("f" * 40), since=Oid("e" * 40))
+    enqueue(notebook, {"specs/a.yaml": HELLO + "tags: [a]\n"})
+    code, _, err = work(notebook, "--wait")
+    assert code == 70
+    assert err.splitlines()[0].startswith("timelab: failed: no such range: ")
+    assert err.splitlines()[1:] == ["timelab: ID8 specs/a.yaml ok"]
+
+
+def test_a_shallow_clone_runs_what_its_only_commit_brings(notebook: Notebook, tmp_path: Path) -> None:
+    """Design 3: its parent is named by the commit and not there."""
+    notebook.git("clone", "-q", "--depth", "1", f"file://{notebook.root}", str(tmp_path / "shallow"))
+    clone = Notebook(tmp_path / "shallow")
+    repo = discover(clone.root)
+    open_allow_list(repo).trust(repo)
+    open_allow_list(repo).allow_tree(repo, Oid(clone.git("rev-parse", "HEAD^{tree}")))
+    said = clone.timelab("run", "--pending", "HEAD")
+    assert (said.code, "specs/hello.yaml ok" in said.err) == (70, True)
+    assert {row["name"]: row["status"] for row in clone.runs()} == {"hello": "ok", "bad": "failed"}
+    clone.git("config", "user.name", "Ada")
+    enqueue(clone, {"specs/a.yaml": HELLO + "tags: [a]\n"})
+    assert work(clone, "--wait")[0] == 0
+    assert queue.entries(repo) == []

@@ -190,6 +190,32 @@ def test_draining_empties_the_queue_and_holds_what_is_not_allowed(lab: Lab) -> N
     assert [(held.spec_path, held.commit) for held in queue.held(lab.repo)] == [("specs/theirs.yaml", other)]
 
 
+def unreadable_commit(lab: Lab) -> Oid:
+    """Returns a commit whose tree is gone."""
+    blob = lab.git("hash-object", "-w", "README.md")
+    lab.git("update-index", "--add", "--cacheinfo", f"100644,{blob},gone.txt")
+    tree = lab.git("write-tree")
+    lab.git("reset", "-q")
+    commit = lab.git("commit-tree", "-m", "gone", tree)
+    (lab.repo.common_dir / "objects" / tree[:2] / tree[2:]).unlink()
+    return Oid(commit)
+
+
+def test_a_job_that_fails_keeps_no_other_waiting_and_ends(lab: Lab) -> None:
+    """R3: it is told of, tried a bounded number of times, and put aside."""
+    bad = unreadable_commit(lab)
+    queue.enqueue(lab.repo, "nudge", commit=bad)
+    queue.enqueue(lab.repo, "allow", commit=head(lab))
+    failed, ran = drain(lab.repo, make_services(), progress=lambda path, done, total: None)
+    assert (failed.what, failed.commit, ran.what, ran.path) == ("failed", bad, "ran", "specs/echo.yaml")
+    assert failed.reason is not None and failed.reason.startswith("git diff-tree failed with 128")
+    (left,) = queue.entries(lab.repo)
+    assert (left.job.commit, left.state, left.job.attempts) == (bad, "queued", 1)
+    for _ in range(MAX_ATTEMPTS):
+        list(drain(lab.repo, make_services(), progress=lambda path, done, total: None))
+    assert queue.entries(lab.repo) == []
+
+
 def test_progress_names_the_spec(lab: Lab) -> None:
     seen: list[tuple[str, int, int]] = []
 

@@ -187,7 +187,10 @@ def test_a_rewrite_waits_for_a_job_that_was_left_for_later(lab: Repo) -> None:
     assert rewrite.id in {entry.job.id for entry in entries(lab)}
 
 
-@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), StoreError("full"), GitError("full")])
+@pytest.mark.parametrize(
+    "error",
+    [OSError(28, "No space left on device"), StoreError("locked"), GitError("git add: No space left on device")],
+)
 def test_a_store_that_cannot_be_written_costs_no_attempt(lab: Repo, error: Exception) -> None:
     """K8: a full disk says nothing of the job; else four commits on one would put it aside."""
     enqueue(lab, "nudge", commit=A)
@@ -197,6 +200,18 @@ def test_a_store_that_cannot_be_written_costs_no_attempt(lab: Repo, error: Excep
         assert leased.job.attempts == 1
         with pytest.raises(type(error)), leased:
             raise error
+
+
+def test_what_git_says_of_a_job_costs_an_attempt_so_that_it_ends(lab: Repo) -> None:
+    """R3: a commit that git cannot read would come back for ever."""
+    enqueue(lab, "nudge", commit=A)
+    for expected in range(1, queue.MAX_ATTEMPTS + 2):
+        leased = lease(lab)
+        assert leased is not None
+        assert leased.job.attempts == expected
+        with pytest.raises(GitError), leased:
+            raise GitError("bad object")
+    assert entries(lab) == []
 
 
 def test_a_job_that_is_kept_goes_back_as_if_it_had_not_been_begun(lab: Repo) -> None:

@@ -24,11 +24,13 @@ def has_commit(repo: Repo, oid: str) -> bool:
 
 
 def changed_paths(repo: Repo, commit: Oid) -> list[str]:
-    """Returns the paths that a commit adds or changes against its first parent, sorted; deletions are left out."""
-    info = commit_info(repo, commit)
-    args = ["diff-tree", "-r", "-z", "--no-commit-id", "--name-only", "--diff-filter=d", "--no-renames"]
-    target = [info.parents[0], commit] if info.parents else ["--root", commit]
-    done = repo.git([*args, *target])
+    """Returns the paths that a commit adds or changes against its first parent, sorted; deletions are left out.
+
+    A commit whose parents are not here, at the boundary of a shallow clone, brings all that it holds, as a root does.
+    """
+    # git itself is asked for the parent: the commit object names one even where a shallow clone ends (shallow(5)).
+    args = ["diff-tree", "-r", "-z", "--root", "--no-commit-id", "--name-only", "--diff-filter=d", "--no-renames"]
+    done = repo.git([*args, "--diff-merges=first-parent", commit])
     return sorted(name.decode("utf-8", "surrogateescape") for name in done.stdout.split(b"\0") if name)
 
 

@@ -51,6 +51,13 @@ def test_changed_paths_leave_deletions_out_and_count_the_first_commit_as_all_new
     assert changed_paths(lab.repo, Oid(lab.git("rev-parse", "HEAD"))) == ['größe "1".md']
 
 
+def test_a_commit_where_a_shallow_clone_ends_brings_all_that_it_holds(lab: Lab, tmp_path: Path) -> None:
+    lab.commit_file("b.txt")
+    lab.git("clone", "-q", "--depth", "1", f"file://{lab.root}", str(tmp_path / "shallow"))
+    clone = discover(tmp_path / "shallow")
+    assert changed_paths(clone, Oid(lab.git("rev-parse", "HEAD"))) == ["README.md", "b.txt", "specs/echo.yaml"]
+
+
 def test_a_merge_is_compared_with_its_first_parent(lab: Lab) -> None:
     lab.git("switch", "-q", "-c", "side")
     lab.commit_file("side.txt")
