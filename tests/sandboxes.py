@@ -20,7 +20,7 @@ import pytest
 
 from timelab.errors import SandboxError
 from timelab.shell import sandbox
-from timelab.shell.launch import default_python
+from timelab.shell.interpreter import default_python, pieces_of
 from timelab.shell.sandbox import Backend, Limits, Task
 
 ORDINARY_UID = 54_321
@@ -166,7 +166,7 @@ def _drive(room: Path) -> None:
         output=room / "output",
         stdout=room / "logs/stdout",
         stderr=room / "logs/stderr",
-        read_only=(python.parent.parent,),
+        read_only=pieces_of(python),
         limits=limits,
         **{"timeout_s": 60.0, **changes},
     )

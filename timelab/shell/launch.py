@@ -9,7 +9,6 @@ import selectors
 import shutil
 import stat
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from pathlib import Path
 from timelab.manifest import SandboxRecord, Usage
 from timelab.shell import bubblewrap, identity, view
 from timelab.shell.inside import config as inside
+from timelab.shell.interpreter import pieces_of
 from timelab.shell.receive import Log, Receiver
 from timelab.shell.task import Outcome, Overflow, Task
 
@@ -43,11 +43,6 @@ class Place:
     task_uid: int
     output: Path
     tmp: Path
-
-
-def default_python() -> Path:
-    """Returns the interpreter below any virtual environment: it starts without site-packages anyway."""
-    return Path(os.path.realpath(getattr(sys, "_base_executable", "") or sys.executable))
 
 
 def launch(task: Task, backend: str, python: Path) -> Outcome:
@@ -142,7 +137,7 @@ def _make_config(task: Task, place: Place) -> inside.Config:
     }
     limits = task.limits
     base = identity.count_own_threads() if is_folder or identity.counts_globally() else 2
-    extra = [place.python.parent.parent, _HERE] if _is_bubblewrap(place) else []
+    extra = [*pieces_of(place.python), _HERE] if _is_bubblewrap(place) else []
     return {
         "backend": place.backend,  # type: ignore[typeddict-item]
         "walls": "namespaces" if not is_folder else place.backend,  # type: ignore[typeddict-item]

@@ -16,7 +16,8 @@ from enum import StrEnum
 from pathlib import Path
 
 from timelab.errors import SandboxError
-from timelab.shell.launch import SetupFailed, default_python, launch
+from timelab.shell.interpreter import default_python, pieces_of
+from timelab.shell.launch import SetupFailed, launch
 from timelab.shell.task import Limits, Outcome, Overflow, Rejected, Task
 
 __all__ = ["Backend", "Limits", "Outcome", "Overflow", "Rejected", "Task", "probe", "run_task"]
@@ -125,7 +126,7 @@ def explain(backend: Backend) -> str | None:
             output=base / "output",
             stdout=base / "logs/stdout",
             stderr=base / "logs/stderr",
-            read_only=(python.parent.parent,),
+            read_only=pieces_of(python),
             timeout_s=20.0,
         )
         try:

@@ -19,7 +19,7 @@ from timelab.manifest import Environment, ShellRecord
 from timelab.names import Sha256
 from timelab.process import Completed, base_env, run
 from timelab.shell.base import Session, ShellRequest
-from timelab.shell.launch import default_python
+from timelab.shell.interpreter import default_python, pieces_of
 from timelab.shell.measure import libc_version, measure_tools, nix_system
 
 _log = logging.getLogger(__name__)
@@ -172,7 +172,7 @@ def _build(home: Path, project: bytes, lock: bytes) -> dict[str, Any]:
     compile_all = ("-I", "-S", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash")
     run((base, *compile_all, venv / "lib"), cwd=home, env=base_env(), timeout_s=_BUILD_TIMEOUT_S)
     _open_modes(home)
-    tools = measure_tools([venv / "bin"], {}, (venv, base.parent.parent))
+    tools = measure_tools([venv / "bin"], {}, _shown(venv, base))
     described = _read_description(venv)
     facts = {
         "listing": _list_digest(venv),
@@ -215,10 +215,18 @@ def _make_session(profile: str, home: Path, lock_sha256: Sha256, facts: dict[str
     return Session(
         path=(venv / "bin",),
         variables={"VIRTUAL_ENV": str(venv)},
-        read_only=(venv, base.parent.parent),
+        read_only=_shown(venv, base),
         record=ShellRecord(kind="uv", profile=profile, pinned=True, lock_sha256=lock_sha256, fingerprint=fingerprint),
         environment=Environment(system=nix_system(), apps=(f"uv@{tools['uv']}",), tools=tools),
     )
+
+
+def _shown(venv: Path, base: Path) -> tuple[Path, ...]:
+    """Returns what a task must see: the environment, and of its interpreter's installation no more than it needs."""
+    # uv links to a folder named for the minor version, and pyvenv.cfg names that one too.
+    link = venv / "bin/python"
+    named = link.parent / link.readlink() if link.is_symlink() else base
+    return (venv, *dict.fromkeys([*pieces_of(base), *pieces_of(named)]))
 
 
 def _uv(args: list[str], cwd: Path, extra: dict[str, str], timeout_s: float = _BUILD_TIMEOUT_S) -> Completed:

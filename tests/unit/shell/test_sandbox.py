@@ -47,7 +47,8 @@ def test_where_nothing_can_hold_it_a_task_does_not_run(tmp_path: Path) -> None:
 
 
 def test_best_effort_runs_without_walls_and_says_so(tmp_path: Path) -> None:
-    from timelab.shell.launch import default_python, launch
+    from timelab.shell.interpreter import default_python
+    from timelab.shell.launch import launch
 
     outcome = launch(make_task(tmp_path, "sh", "-c", 'echo x > "$TIMELAB_OUTPUT/file"'), "none", default_python())
     assert (outcome.record.kind, outcome.record.enforced, outcome.record.network) == ("none", False, "host")

@@ -19,7 +19,7 @@ import uv as uv_program
 from timelab.errors import ShellError
 from timelab.process import base_env, run
 from timelab.shell.base import Session, ShellRequest
-from timelab.shell.launch import default_python
+from timelab.shell.interpreter import default_python
 from timelab.shell.uv import UvShell, find_pin, starter_pin
 
 

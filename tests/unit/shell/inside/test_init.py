@@ -4,7 +4,7 @@ import subprocess
 from pathlib import Path
 
 import timelab.shell.inside
-from timelab.shell.launch import default_python
+from timelab.shell.interpreter import default_python
 
 HEAVY = {
     "json",
