@@ -155,7 +155,7 @@ def _plan(repo: Repo, request: RunRequest, services: Services, state: CommitStat
         spec,
         data,
         request.spec_path,
-        trees.write_blob(repo, data),
+        trees.blob_oid(data),
         state,
         profile=request.profile or spec.profile or _profile_of(request.spec_path, state),
         params=params,
@@ -316,7 +316,7 @@ def _record_invalid(
     repo: Repo, request: RunRequest, services: Services, state: CommitState, data: bytes, error: SpecError
 ) -> StoredRun:
     """Records a spec that says nothing that can be run: its bytes, and the line that says why."""
-    plan = make_invalid_plan(data, request.spec_path, trees.write_blob(repo, data), state, start=services.clock.now())
+    plan = make_invalid_plan(data, request.spec_path, trees.blob_oid(data), state, start=services.clock.now())
     staging = writer.open_staging(repo, plan)
     result = _ended(Status.INVALID, error.slug, error.message)
     return record_run(repo, services.clock, plan, services.own_shell(), result, staging=staging.path)

@@ -12,6 +12,7 @@ from tests.helpers import Lab, make_lab
 from timelab.clock import timestamp
 from timelab.errors import ModelMismatch, SandboxError, ShellError, SpecError, TaskError
 from timelab.executors.base import TaskContext, TaskResult
+from timelab.git import trees
 from timelab.manifest import Failure, Manifest, Status
 from timelab.names import Oid, RepoPath
 from timelab.run import EXIT_CODES, RunRequest, exit_code_of, run_spec
@@ -183,6 +184,26 @@ def test_a_secret_in_an_input_stops_the_run_before_it_begins(lab: Lab) -> None:
     assert manifest.error is not None and "data/keys.txt:2" in manifest.error.message
     assert planted.encode() not in stored.manifest_bytes
     assert "input/files/data/keys.txt" not in {item.path for item in manifest.artifacts}
+
+
+@pytest.mark.parametrize("key", ["description", "unknown_key"])
+def test_a_secret_in_an_uncommitted_spec_is_in_no_object_of_the_repository(lab: Lab, key: str) -> None:
+    """Design 4: it is scanned before anything enters git; also a spec that is not valid."""
+    token = "ghp_" + "a1B2c3D4e5F6" * 3
+    spec = SPEC + f"{key}: {token}\n".encode()
+    manifest = run(lab, overlay={"specs/echo.yaml": spec})
+    assert (manifest.status, manifest.error and manifest.error.slug) == (Status.FAILED, "secret-found")
+    assert manifest.spec.blob == trees.blob_oid(spec)
+    objects = lab.git("cat-file", "--batch-all-objects", "--batch")
+    assert "specs/echo.yaml" in objects
+    assert token not in objects
+
+
+@pytest.mark.parametrize("end", [b"description: x\n", b"unknown_key: x\n"])
+def test_an_uncommitted_spec_is_kept_by_its_record(lab: Lab, end: bytes) -> None:
+    """Design 3."""
+    blob = run(lab, overlay={"specs/echo.yaml": SPEC + end}).spec.blob
+    assert lab.git("cat-file", "blob", blob).encode() + b"\n" == SPEC + end
 
 
 def test_a_secret_in_a_results_name_is_not_recorded_either(lab: Lab) -> None:
