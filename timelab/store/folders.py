@@ -46,7 +46,7 @@ def place(root: Path, relative: str, *, staging: Path | None, export: Callable[[
         run_json: the bytes by which a folder that stands there already is known to be the same run's.
 
     Raises:
-        StoreError: slug `folder-refused` when something else stands there, or the way leaves the work tree.
+        StoreError: slug `folder-refused` when something else stands there, or a link is on the way.
         OSError: the file system refuses.
     """
     target = _checked_parent(root, relative) / relative.rpartition("/")[2]
@@ -91,27 +91,35 @@ def _beside(target: Path) -> Iterator[Path]:
 
 
 def _checked_parent(root: Path, relative: str) -> Path:
-    """Makes the folders above a run folder; a link on the way that leaves the work tree is refused, not followed."""
+    """Makes the folders above a run folder; a link on the way is refused, not followed.
+
+    One that stays below the root may still lead into `.git`, that of the root or of a repository within.
+    """
     at = root
     for part in relative.split("/")[:-1]:
         at = at / part
         try:
             at.mkdir()
         except FileExistsError:
-            if at.is_symlink() and not at.resolve().is_relative_to(root.resolve()):
-                raise _refused(relative, f"{part} is a link that leaves the work tree") from None
-            if not at.is_dir():
-                raise _refused(relative, f"{part} is not a folder") from None
+            kind = "a link" if at.is_symlink() else None if at.is_dir() else "not a folder"
+            if kind is not None:
+                raise _refused(relative, f"{at.relative_to(root).as_posix()} is {kind}") from None
     return at
 
 
 def is_inside(root: Path, relative: str) -> bool:
-    """Makes the folder `relative`; False when something stands in the way or leads out of the work tree."""
+    """Makes the folder `relative`; False when something stands in the way, be it a link."""
     try:
         _checked_parent(root, f"{relative}/.")
     except (StoreError, OSError):
         return False
     return True
+
+
+def has_link(root: Path, relative: str) -> bool:
+    """Says whether a path below the root is a link, or one is on the way to it."""
+    path = root / relative
+    return any(at.is_symlink() for at in (path, *path.parents[: relative.count("/")]))
 
 
 def _refused(relative: str, why: str) -> StoreError:
@@ -156,7 +164,7 @@ def has_only_files(folder: Path) -> bool:
 def remove_untracked(root: Path, relative: str, tracked: frozenset[str]) -> None:
     """Removes a run folder's files that git does not track, then the folders that became empty."""
     folder = root / relative
-    if folder.is_symlink() or not folder.is_dir():
+    if has_link(root, relative) or not folder.is_dir():
         return
     for at, folders, files in os.walk(folder, topdown=False):
         for name in files:

@@ -56,3 +56,15 @@ def test_a_linked_work_tree_gets_the_folders_of_its_own_runs(lab: Lab) -> None:
     assert not (lab.root / "2026").exists()
     assert [item.run_id for item in runs(lab.repo)] == [run.run_id]
     assert "runs.csv" not in linked.git("status", "--porcelain", "-uall")
+
+
+def test_a_link_on_the_way_costs_the_folder_and_not_the_record(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
+    """A tracked link may lead into the git dir: nothing is written through it, and the chain holds the run."""
+    (lab.root / "2026/11").mkdir(parents=True)
+    (lab.root / "2026/11/20").symlink_to("../../.git")
+    before = sorted(path.name for path in lab.repo.common_dir.iterdir())
+    run = lab.record(0)
+    assert [item.run_id for item in runs(lab.repo)] == [run.run_id]
+    assert set(before) ^ {path.name for path in lab.repo.common_dir.iterdir()} <= {"refs", "objects", "timelab"}
+    assert f"no folder for run {run.run_id[:8]}: 2026/11/20/" in caplog.text
+    assert "2026/11/20 is a link; the record is whole without its folder" in caplog.text

@@ -66,21 +66,24 @@ def test_what_stands_there_is_never_overwritten(root: Path, what: str) -> None:
     assert sorted(path.as_posix() for path in root.rglob("*")) == before
 
 
-def test_a_link_that_leaves_the_work_tree_is_refused(root: Path, tmp_path: Path) -> None:
-    outside = tmp_path / "outside"
-    outside.mkdir()
-    (root / "2026").symlink_to(outside)
-    with pytest.raises(StoreError, match="leaves the work tree"):
+@pytest.mark.parametrize("goal", ["outside", "root/.git", "root/years"])
+@pytest.mark.parametrize("link", ["2026", "2026/11/20", "2026/11/20/ai-team/artifacts"])
+def test_a_link_on_the_way_is_refused_wherever_it_leads(root: Path, tmp_path: Path, link: str, goal: str) -> None:
+    (tmp_path / goal).mkdir()
+    (root / link).parent.mkdir(parents=True, exist_ok=True)
+    (root / link).symlink_to(tmp_path / goal)
+    with pytest.raises(StoreError, match=f"{link} is a link"):
         put(root, None)
-    assert list(outside.iterdir()) == []
-    assert not folders.is_inside(root, "2026/11/20")
+    assert list((tmp_path / goal).iterdir()) == []
+    assert not folders.is_inside(root, f"{link}/x")
 
 
-def test_a_link_inside_the_work_tree_is_followed(root: Path) -> None:
-    (root / "years").mkdir()
-    (root / "2026").symlink_to("years")
-    assert put(root, None)
-    assert (root / "years/11/20").is_dir()
+def test_nothing_is_removed_through_a_link(root: Path) -> None:
+    put(root, None)
+    (root / "2026").rename(root / "elsewhere")
+    (root / "2026").symlink_to("elsewhere")
+    folders.remove_untracked(root, RUN, frozenset())
+    assert len(folders.read_files(root / "elsewhere")) == 2
 
 
 def test_only_untracked_files_are_removed(root: Path) -> None:
