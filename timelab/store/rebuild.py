@@ -16,6 +16,7 @@ from timelab.store.completion import note_lines, project_days
 from timelab.store.database import drop_index
 from timelab.store.index import Index, open_index
 from timelab.store.layout import DAY_README, RUN_FILE, quarantine_folder
+from timelab.store.orphans import orphan_lines
 from timelab.store.rows import RunRow
 
 _PIECE = 2_000
@@ -62,17 +63,22 @@ def _rebuild(repo: Repo) -> int:
 
 
 def rebuild_notes(repo: Repo, index: Index) -> None:
-    """Makes the notes hold exactly the lines of the runs in the chains, carried ones too; foreign lines stay."""
+    """Makes the notes hold the lines of the runs in the chains, carried ones too.
+
+    Foreign lines stay, and so do lines of runs that no chain holds: they are the last copy.
+    """
     wanted: dict[Oid, list[bytes]] = {}
     lines: dict[str, bytes] = {}
     carried = index.carries()
     needed = {carry.run_id for carry in carried}
     rows = index.select()
+    held: set[str] = set()
     for start in range(0, len(rows), _PIECE):
         piece = rows[start : start + _PIECE]
         for row, data in zip(piece, feed.read_blobs(repo, [f"{row.entry}:{RUN_FILE}" for row in piece]), strict=True):
             if data is None:
                 continue
+            held.add(row.run_id)
             for target, line in note_lines(row, data):
                 wanted.setdefault(target, []).append(line)
             if row.run_id in needed:
@@ -80,6 +86,8 @@ def rebuild_notes(repo: Repo, index: Index) -> None:
     for carry in carried:
         if carry.run_id in lines:
             wanted.setdefault(Oid(carry.to), []).append(lines[carry.run_id])
+    for target, line in list(orphan_lines(repo, index, held, wanted)):
+        wanted.setdefault(target, []).append(line)
     notes.rebuild(repo, wanted)
 
 

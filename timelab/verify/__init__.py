@@ -25,7 +25,7 @@ from timelab.verify.commits import Commits
 from timelab.verify.entries import REFETCH, Entry, EntryReader
 from timelab.verify.folders import FolderChecker, run_folders
 from timelab.verify.ledger import CHAIN, FOLDER, LOCK, SCHEMA, TRUNCATED, Ledger
-from timelab.verify.notes import NoteChecker, read_notes
+from timelab.verify.notes import LOST, NoteChecker, read_notes
 from timelab.verify.records import Record, RecordChecker
 from timelab.views import VerifyReport
 
@@ -260,8 +260,7 @@ def _orphan(repo: Repo, folder: str, known: dict[str, Record], found: _Found, le
     elif run_id in found.tombstones:
         ledger.warn(TRUNCATED, run_id, folder, "is the folder of a forgotten run", "remove it")
     else:
-        heal = "timelab sync, if it was made elsewhere; timelab doctor --repair"
-        ledger.wrong(TRUNCATED, run_id or None, folder, "is the folder of a run that is in no chain", heal)
+        ledger.wrong(TRUNCATED, run_id or None, folder, "is the folder of a run that is in no chain", LOST)
 
 
 def _check_own_tip(repo: Repo, snapshot: _Snapshot, ledger: Ledger) -> None:

@@ -24,6 +24,8 @@ _MOST_COMPARED = 100
 
 REINDEX = "timelab reindex writes the notes anew from the chains"
 
+LOST = "fetch the chain that holds it from a remote (timelab sync); until then no command drops what is left of it"
+
 
 @dataclass(frozen=True)
 class Notes:
@@ -162,8 +164,7 @@ class NoteChecker:
             self._ledger.wrong(NOTE, run_id, place, "is no line that the chains put here", REINDEX)
         else:
             what = f"records run {run_id[:12] or '(unreadable)'}, which is in no chain"
-            heal = "timelab sync, if it was made elsewhere; timelab doctor --repair"
-            self._ledger.wrong(TRUNCATED, run_id or None, place, what, heal)
+            self._ledger.wrong(TRUNCATED, run_id or None, place, what, LOST)
 
 
 def _placed(lines: list[bytes]) -> Iterator[tuple[int, bytes]]:
