@@ -18,12 +18,11 @@ from timelab.canonical import sha256_bytes
 from timelab.config import Settings
 from timelab.errors import ShellError
 from timelab.git import history, hooks, origins
-from timelab.git.chain import RUNS
+from timelab.git.chain import REMOTES, RUNS
 from timelab.git.config import get_config, set_config
 from timelab.git.notes import NOTES
 from timelab.git.refs import list_refs
 from timelab.git.repo import Repo, commit_info
-from timelab.git.sync import route_to
 from timelab.git.watch import watch_patterns
 from timelab.shell.host import has_pins
 from timelab.shell.uv import starter_pin
@@ -51,7 +50,7 @@ def set_up(repo: Repo, program: Path, *, settings: Settings, environ: Mapping[st
         memory.before()
         said = _install_hooks(repo, program, settings.spec_patterns)
         said += _set_notes(repo, memory)
-        said += _set_remotes(repo, memory, settings.sync_prefix)
+        said += _set_remotes(repo)
         said += _set_since(repo, memory)
         if repo.root is not None:
             memory.excluded(lambda: exclude_derived(repo))
@@ -136,19 +135,18 @@ def _set_notes(repo: Repo, memory: _Memory) -> list[str]:
     return [asked]
 
 
-def _set_remotes(repo: Repo, memory: _Memory, prefix: str | None) -> list[str]:
-    done = []
-    for remote in repo.git(["remote"]).stdout.decode("utf-8", "surrogateescape").splitlines():
-        specs = _all(repo, f"remote.{remote}.fetch")
-        # What a plain `git fetch` brings is the same as `timelab sync` asks for (style G6).
-        # Without a refspec git fetches HEAD alone, and a mirror fetches everything: a line of ours would change both.
-        if not specs or any(spec.endswith(":refs/*") for spec in specs):
-            continue
-        for spec in route_to(remote, prefix).fetch_specs():
-            if spec not in specs:
-                memory.add(repo, f"remote.{remote}.fetch", spec)
-        done.append(remote)
-    return [f"remotes: git fetch brings the records of {', '.join(done)}"] if done else []
+def _set_remotes(repo: Repo) -> list[str]:
+    """Leaves the remotes' refspecs alone, and takes out those that an earlier version added.
+
+    A plain `git fetch` moves what its refspecs name by force, or fails, and prunes it: it must not know chains (T024).
+    """
+    remotes = repo.git(["remote"]).stdout.decode("utf-8", "surrogateescape").splitlines()
+    for remote in remotes:
+        for spec in _all(repo, f"remote.{remote}.fetch"):
+            if f":{REMOTES}" in spec:
+                unset = ["config", "--local", "--fixed-value", "--unset-all", f"remote.{remote}.fetch", spec]
+                repo.git(unset, check=False)
+    return [f"remotes: timelab sync brings the records of {', '.join(remotes)}"] if remotes else []
 
 
 def _all(repo: Repo, name: str) -> list[str]:
@@ -262,11 +260,6 @@ class _Memory:
         """Sets a value and remembers to unset it."""
         self._remember_value(key, value)
         set_config(repo, key, value)
-
-    def add(self, repo: Repo, key: str, value: str) -> None:
-        """Adds a value beside others and remembers to remove it."""
-        self._remember_value(key, value)
-        repo.git(["config", "--local", "--add", key, value])
 
     def _remember_value(self, key: str, value: str) -> None:
         values = self._facts.setdefault("values", [])

@@ -157,21 +157,21 @@ def test_a_notes_ref_of_the_user_stays(repo: Path, git: Git) -> None:
     assert git("config", "core.notesRef", cwd=repo) == "refs/notes/review"
 
 
-def test_a_plain_fetch_brings_records_and_fails_on_no_remote_without(repo: Path, git: Git, tmp_path: Path) -> None:
-    """T6, G6: a clone gets what others recorded with `git fetch`, also from a remote that has nothing yet."""
+def test_a_plain_fetch_cannot_drop_records(repo: Path, git: Git, tmp_path: Path) -> None:
+    """T6, G6: only `timelab sync` touches them; the refspecs of an earlier version, which could, are taken out."""
     far = tmp_path / "far.git"
     git("clone", "-q", "--bare", str(repo), str(far), cwd=tmp_path)
     git("remote", "add", "origin", str(far), cwd=repo)
-    git("remote", "add", "--mirror=fetch", "mirror", str(far), cwd=repo)
-    assert "remotes: git fetch brings the records of origin" in timelab("init", cwd=repo).stdout
-    git("fetch", "-q", "origin", cwd=repo)
     head = git("rev-parse", "HEAD", cwd=repo)
-    git("update-ref", "refs/timelab/runs/w", head, cwd=far)
-    git("update-ref", "refs/notes/timelab", head, cwd=far)
-    git("fetch", "-q", "origin", cwd=repo)
-    found = git("for-each-ref", "--format=%(refname)", "refs/timelab", cwd=repo).splitlines()
-    assert found == ["refs/timelab/remotes/origin/notes", "refs/timelab/remotes/origin/runs/w"]
-    assert len(git("config", "--get-all", "remote.mirror.fetch", cwd=repo).splitlines()) == 1
+    git("config", "--add", "remote.origin.fetch", "+refs/timelab/runs/*:refs/timelab/remotes/origin/runs/*", cwd=repo)
+    git("update-ref", "refs/timelab/remotes/origin/runs/w", head, cwd=repo)
+    assert "a plain git fetch from origin can drop records" in timelab("doctor", cwd=repo).output
+    assert "remotes: timelab sync brings the records of origin" in timelab("init", cwd=repo).stdout
+    git("fetch", "-q", "--prune", "origin", cwd=repo)
+    git("remote", "remove", "origin", cwd=repo)
+    assert git("for-each-ref", "--format=%(refname)", "refs/timelab/remotes", cwd=repo).split() == [
+        "refs/timelab/remotes/origin/runs/w"
+    ]
 
 
 def test_what_came_since_is_not_trusted_by_a_second_init(repo: Path, git: Git) -> None:

@@ -87,9 +87,11 @@ def _remotes(repo: Repo) -> Iterator[Check]:
 
     for remote in repo.git(["remote"]).stdout.decode("utf-8", "replace").split():
         specs = repo.git(["config", "--get-all", f"remote.{remote}.fetch"], check=False).stdout
-        has = b"refs/timelab/" in specs
-        detail = f"{remote} brings records on fetch" if has else f"{remote} brings records only with `timelab sync`"
-        yield Check("remote", "passed", detail, None)
+        if b":refs/timelab/remotes/" in specs:
+            detail = f"a plain git fetch from {remote} can drop records that were fetched before"
+            yield Check("remote", "wrong", detail, "timelab init")
+        else:
+            yield Check("remote", "passed", f"timelab sync brings the records of {remote}", None)
 
 
 def _secrets(repo: Repo) -> Iterator[Check]:
@@ -115,7 +117,6 @@ def _secrets(repo: Repo) -> Iterator[Check]:
 
 def _records(repo: Repo) -> Iterator[Check]:
     from timelab import queue
-    from timelab.store.index import open_index
     from timelab.store.layout import quarantine_folder
     from timelab.store.standing import set_aside, unfinished
     from timelab.verify import verify
@@ -132,12 +133,22 @@ def _records(repo: Repo) -> Iterator[Check]:
     jobs = queue.entries(repo)
     waiting = [entry for entry in jobs if entry.state == "queued"]
     yield Check("queue", "passed", f"{len(waiting)} queued, {len(jobs) - len(waiting)} running", None)
-    with open_index(repo) as index:
-        if index.count() == 0:
-            yield Check("records", "passed", "no runs yet", None)
-            return
+    if not _has_traces(repo):
+        yield Check("records", "passed", "no runs yet", None)
+        return
     report = verify(repo)
     for finding in report.findings:
         yield Check("records", "wrong", f"{finding.place}: {finding.what}", finding.heal)
     if not report.findings:
         yield Check("records", "passed", f"{report.runs} run{'' if report.runs == 1 else 's'} verified", None)
+
+
+def _has_traces(repo: Repo) -> bool:
+    """Says whether anything here speaks of runs: a chain, a note, or a folder, whichever of them are gone."""
+    from timelab.git import chain, refs
+    from timelab.git.notes import NOTES
+    from timelab.verify.folders import run_folders
+
+    if chain.tips(repo) or refs.read_ref(repo, NOTES) is not None:
+        return True
+    return repo.root is not None and any(True for _ in run_folders(repo.root))

@@ -17,8 +17,8 @@ from timelab.cli.options import current_repo, settings_of
 def command(undo: bool) -> int:
     """Make this repository run its specs on commit.
 
-    Installs hooks beside those that are here, makes `git notes show` and `git fetch` bring the records, and trusts what
-    HEAD holds. Nothing tracked is changed. A second call changes nothing.
+    Installs hooks beside those that are here, makes `git notes show` print the records, and trusts what HEAD holds.
+    Nothing tracked is changed. A second call changes nothing.
     """
     from timelab import setup
     from timelab.cli import render

@@ -33,6 +33,11 @@ def command(remote: str | None, include_amended: bool, as_json: bool) -> int:
     render.talk(f"timelab: {render.plain(name)}: {render.many(report.fetched, 'run')} fetched, {report.pushed} pushed")
     if report.parted is not None:
         render.talk(f"timelab: this clone is a copy; from now on it writes as {report.parted[1]}")
+    if report.lagging:
+        many = render.many(len(report.lagging), "chain")
+        which = ", ".join(f"{lag.writer[:8]} {lag.state}" for lag in report.lagging)
+        render.talk(f"timelab: {render.plain(name)} lost entries of {many} ({render.plain(which)}); ours stay")
+        render.talk("hint: timelab sync in the clone that wrote them gives them back")
     for kept in report.withheld:
         render.talk(f"timelab: run {kept.run_id[:8]} stays here: its commit {kept.commit[:8]} is on no branch")
     if report.withheld:

@@ -1,4 +1,8 @@
-"""Fetch and push of chains and notes: a union on both sides, never forced."""
+"""Fetch and push of chains and notes: a union on both sides, never forced.
+
+What is fetched lands below `INCOMING` first. A tracking copy moves only forward, so that a remote whose chain was set
+back, rewritten or deleted takes no entry from us; `lags` keeps which chains those are.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +17,14 @@ from timelab.atomic import file_lock
 from timelab.errors import DataError, GitError, NotFound
 from timelab.git import notes
 from timelab.git.chain import HEADS, REMOTES, RUNS, Entry, part_from_copy, read_file, walk, writer_id
+from timelab.git.lags import Lag, mark_lags
 from timelab.git.program import said
 from timelab.git.refs import list_refs, read_ref, store_lock, swap_ref
 from timelab.git.repo import Repo, is_ancestor
 from timelab.names import Oid, WriterId
+
+INCOMING = "refs/timelab/incoming/"
+"""Where a fetch puts what the remote has, exactly; there only while a sync runs."""
 
 _ATTEMPTS = 100
 _STUCK_ATTEMPTS = 6
@@ -27,8 +35,9 @@ _NETWORK_S = 600.0
 
 _FETCH = (
     # --refmap= keeps git from moving the user's own tracking branches along; --no-filter, because an offline
-    # `verify` needs the artifacts that a partial clone would leave out.
-    *("-c", "fetch.fsckObjects=true", "fetch", "--quiet", "--no-tags", "--no-prune", "--refmap=", "--no-filter"),
+    # `verify` needs the artifacts that a partial clone would leave out; --prune, because what a killed sync left below
+    # INCOMING is not what the remote has.
+    *("-c", "fetch.fsckObjects=true", "fetch", "--quiet", "--no-tags", "--prune", "--refmap=", "--no-filter"),
     *("--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-gc"),
 )
 _PUSH = (
@@ -49,7 +58,8 @@ class Withheld:
 class SyncReport:
     """Says what a sync did. `parted` is set when this repository turned out to be a copy of another.
 
-    `fetched` and `pushed` count entries of chains. `withheld` keeps chain and notes from being pushed.
+    `fetched` and `pushed` count entries of chains. `withheld` keeps chain and notes from being pushed. `lagging` are
+    the chains of others that the remote lost entries of; ours stay.
     """
 
     remote: str
@@ -59,6 +69,7 @@ class SyncReport:
     withheld: tuple[Withheld, ...]
     parted: tuple[WriterId, WriterId] | None
     attempts: int
+    lagging: tuple[Lag, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,10 +85,15 @@ class Route:
         """Returns the prefix of the tracking copies."""
         return f"{REMOTES}{self.remote}/"
 
+    @property
+    def incoming(self) -> str:
+        """Returns the prefix of what the remote has at this moment."""
+        return f"{INCOMING}{self.remote}/"
+
     def fetch_specs(self) -> list[str]:
-        """Returns what brings the records: for `git fetch` and for us."""
+        """Returns what brings the records, all of them below `incoming`."""
         # The notes' name ends in a wildcard, so that a remote without any is no error.
-        return [f"+{self.chains}*:{self.here}runs/*", f"+{self.notes}*:{self.here}notes*"]
+        return [f"+{self.chains}*:{self.incoming}runs/*", f"+{self.notes}*:{self.incoming}notes*"]
 
 
 @dataclass(frozen=True)
@@ -91,11 +107,24 @@ class _Recorded:
 
 @dataclass(frozen=True)
 class _Own:
-    """Is this writer's chain as it stood under the lock, and what of it the remote has not."""
+    """Is this writer's chain as it stood under the lock, and what of it the remote never had.
+
+    `lost` counts what it had and has no more.
+    """
 
     writer: WriterId | None
     tip: Oid | None
     unpushed: list[_Recorded]
+    lost: int = 0
+
+
+@dataclass(frozen=True)
+class _Fetched:
+    """Is what the remote has, by name after the prefix, what of it is new here, and whether anything moved."""
+
+    there: dict[str, Oid]
+    news: list[_Recorded]
+    moved: bool
 
 
 def sync(repo: Repo, remote: str, *, prefix: str | None = None, include_amended: bool = False) -> SyncReport:
@@ -126,23 +155,26 @@ def _sync(repo: Repo, route: Route, *, include_amended: bool) -> SyncReport:
     parted: tuple[WriterId, WriterId] | None = None
     own = _Own(None, None, [])
     for attempt in range(1, _ATTEMPTS + 1):
-        news, moved = _fetch(repo, route)
-        fetched += len(news)
+        found = _fetch(repo, route)
+        fetched += len(found.news)
         with store_lock(repo):
-            parted = _settle_writer(repo, route) or parted
-            own = _own(repo, route, own)
-            notes.merge_remote(repo, f"{route.here}notes")
-            notes.add_lines(repo, [line for item in (*news, *own.unpushed) for line in item.lines])
+            parted = _settle_writer(repo, route, found.there) or parted
+            own = _own(repo, route, own, found.there)
+            _merge_notes(repo, route, found.there)
+            notes.add_lines(repo, [line for item in (*found.news, *own.unpushed) for line in item.lines])
             # What is pushed is settled here, by id: what another process appends from now on was not looked at.
             tips = {route.chains: own.tip, route.notes: read_ref(repo, notes.NOTES)}
+        _drop_incoming(repo, route)
         withheld = () if include_amended else _withheld(repo, own.unpushed)
         if withheld:
-            return SyncReport(route.remote, fetched, pushed, False, withheld, parted, attempt)
-        stuck = 0 if moved else stuck + 1
-        taken, refusal = _push(repo, route, own.writer, tips)
-        pushed += len(own.unpushed) if route.chains in taken else 0
+            lags = mark_lags(repo, route.remote, found.there)
+            return SyncReport(route.remote, fetched, pushed, False, withheld, parted, attempt, lags)
+        stuck = 0 if found.moved else stuck + 1
+        taken, refusal = _push(repo, route, own.writer, tips, found.there)
+        pushed += len(own.unpushed) + own.lost if route.chains in taken else 0
         if refusal is None:
-            return SyncReport(route.remote, fetched, pushed, route.notes in taken, (), parted, attempt)
+            lags = mark_lags(repo, route.remote, found.there)
+            return SyncReport(route.remote, fetched, pushed, route.notes in taken, (), parted, attempt, lags)
         if stuck >= _STUCK_ATTEMPTS:
             raise GitError(
                 f"{route.remote} refuses our refs: {refusal}",
@@ -158,38 +190,66 @@ def route_to(remote: str, prefix: str | None) -> Route:
     return Route(remote, f"{prefix}runs/", f"{prefix}notes") if prefix else Route(remote, RUNS, notes.NOTES)
 
 
-def _fetch(repo: Repo, route: Route) -> tuple[list[_Recorded], bool]:
-    """Returns what is new in the remote's chains, and whether any ref moved at all."""
+def _fetch(repo: Repo, route: Route) -> _Fetched:
+    """Fetches what the remote has, and moves forward the tracking copies of chains that it went on with."""
     before = list_refs(repo, route.here)
     done = repo.git([*_FETCH, route.remote, *route.fetch_specs()], check=False, timeout_s=_NETWORK_S)
     if done.code:
         raise GitError(f"cannot fetch from {route.remote}: {said(done)}")
-    after = list_refs(repo, route.here)
+    there = {name.removeprefix(route.incoming): tip for name, tip in list_refs(repo, route.incoming).items()}
     news: list[_Recorded] = []
-    for name, tip in after.items():
-        if name.startswith(f"{route.here}runs/") and before.get(name) != tip:
-            news += _recorded(repo, walk(repo, tip, ref=name, stop=before.get(name)))
-    return news, before != after
+    moved = there.get("notes") != before.get(f"{route.here}notes")
+    for name, tip in there.items():
+        known = before.get(route.here + name)
+        if not name.startswith("runs/") or known == tip or (known is not None and not is_ancestor(repo, known, tip)):
+            continue
+        moved = True
+        _track(repo, route.here + name, tip)
+        news += _recorded(repo, walk(repo, tip, ref=route.here + name, stop=known))
+    return _Fetched(there, news, moved)
 
 
-def _settle_writer(repo: Repo, route: Route) -> tuple[WriterId, WriterId] | None:
+def _merge_notes(repo: Repo, route: Route, there: dict[str, Oid]) -> None:
+    # The older copy too: a sync that was killed may have left it unmerged, and the remote may have lost it since.
+    notes.merge_remote(repo, f"{route.here}notes")
+    notes.merge_remote(repo, f"{route.incoming}notes")
+    if "notes" in there:
+        _track(repo, f"{route.here}notes", there["notes"])
+
+
+def _drop_incoming(repo: Repo, route: Route) -> None:
+    names = "".join(f"delete {name}\0\0" for name in list_refs(repo, route.incoming))
+    # What cannot be dropped now is pruned by the next sync.
+    repo.git(["update-ref", "-z", "--stdin"], input=names.encode("utf-8", "surrogateescape"), check=False)
+
+
+def _settle_writer(repo: Repo, route: Route, there: dict[str, Oid]) -> tuple[WriterId, WriterId] | None:
     """Takes a new writer id if the remote's copy of our chain holds what ours does not: someone copied the clone."""
     writer = writer_id(repo)
-    ours, theirs = read_ref(repo, RUNS + writer), read_ref(repo, f"{route.here}runs/{writer}")
-    if theirs is None or (ours is not None and is_ancestor(repo, theirs, ours)):
-        return None
-    return writer, part_from_copy(repo, theirs)
+    name = f"runs/{writer}"
+    ours, tracked = read_ref(repo, RUNS + writer), read_ref(repo, route.here + name)
+    for theirs in dict.fromkeys((tracked, there.get(name))):
+        if theirs is not None and (ours is None or not is_ancestor(repo, theirs, ours)):
+            new = part_from_copy(repo, theirs)
+            # All that the tracking copy had stood in our chain too, or it is `theirs`; so nothing goes with it.
+            _track(repo, route.here + name, theirs)
+            return writer, new
+    return None
 
 
-def _own(repo: Repo, route: Route, before: _Own) -> _Own:
+def _own(repo: Repo, route: Route, before: _Own, there: dict[str, Oid]) -> _Own:
     writer = writer_id(repo)
-    tip = read_ref(repo, RUNS + writer)
-    pushed = read_ref(repo, f"{route.here}runs/{writer}")
-    if tip is None or tip == pushed:
-        return _Own(writer, tip, [])
+    tip, tracked = read_ref(repo, RUNS + writer), read_ref(repo, f"{route.here}runs/{writer}")
+    found = there.get(f"runs/{writer}")
+    lost = 0
+    if tracked is not None and found != tracked:
+        counted = ["rev-list", "--count", tracked, *([f"^{found}"] if found else [])]
+        lost = int(repo.git(counted).stdout)
+    if tip is None or tip == tracked:
+        return _Own(writer, tip, [], lost)
     if (writer, tip) == (before.writer, before.tip):
-        return before
-    return _Own(writer, tip, _recorded(repo, walk(repo, tip, ref=RUNS + writer, stop=pushed)))
+        return _Own(writer, tip, before.unpushed, lost)
+    return _Own(writer, tip, _recorded(repo, walk(repo, tip, ref=RUNS + writer, stop=tracked)), lost)
 
 
 def _recorded(repo: Repo, entries: Iterable[Entry]) -> list[_Recorded]:
@@ -259,24 +319,28 @@ def _is_here(repo: Repo, oid: Oid) -> bool:
 
 
 def _push(
-    repo: Repo, route: Route, writer: WriterId | None, tips: dict[str, Oid | None]
+    repo: Repo, route: Route, writer: WriterId | None, tips: dict[str, Oid | None], there: dict[str, Oid]
 ) -> tuple[set[str], str | None]:
-    """Returns which of the route's places the remote took anew, and its words if it did not take all."""
-    there = {route.chains: f"{route.chains}{writer}", route.notes: route.notes}
-    here = {route.chains: f"{route.here}runs/{writer}", route.notes: f"{route.here}notes"}
-    wanted = {place: tip for place, tip in tips.items() if tip is not None and tip != read_ref(repo, here[place])}
+    """Returns which of the route's places the remote took anew, and its words if it did not take all.
+
+    `there` is what the remote has; what it takes is added.
+    """
+    names = {route.chains: f"runs/{writer}", route.notes: "notes"}
+    far = {route.chains: f"{route.chains}{writer}", route.notes: route.notes}
+    wanted = {place: tip for place, tip in tips.items() if tip is not None and tip != there.get(names[place])}
     if not wanted:
         return set(), None
-    specs = [f"{tip}:{there[place]}" for place, tip in wanted.items()]
+    specs = [f"{tip}:{far[place]}" for place, tip in wanted.items()]
     # In a mirror clone git refuses any refspec unless it is told that this push is not the mirroring one.
     plain = ["-c", f"remote.{route.remote}.mirror=false"]
     done = repo.git([*plain, *_PUSH, route.remote, *specs], check=False, timeout_s=_NETWORK_S)
     refused = _refusals(done.stdout)
     if done.code and not refused:
         raise GitError(f"cannot push to {route.remote}: {said(done)}")
-    taken = {place for place in wanted if there[place] not in refused}
+    taken = {place for place in wanted if far[place] not in refused}
     for place in taken:
-        _track(repo, here[place], wanted[place])
+        there[names[place]] = wanted[place]
+        _track(repo, route.here + names[place], wanted[place])
     return taken, next(iter(refused.values()), None)
 
 

@@ -18,7 +18,7 @@ from timelab.git.chain import HEADS, REMOTES, RUNS, append_files, read_file, tip
 from timelab.git.notes import NOTES, add_lines, read_note, split_lines
 from timelab.git.refs import list_refs, read_ref, store_lock, swap_ref
 from timelab.git.repo import Repo, discover, resolve
-from timelab.git.sync import sync
+from timelab.git.sync import INCOMING, SyncReport, sync
 from timelab.git.trees import blob_oid
 from timelab.names import Oid
 
@@ -306,3 +306,71 @@ def test_a_hostile_chain_cannot_make_lines_of_its_own(clone: Clone, git: Git) ->
     sync(eve, "origin")
     assert sync(ada, "origin").fetched == 2 * len(bad)
     assert read_ref(ada, NOTES) is None
+
+
+def fetched_two(server: Path, clone: Clone) -> tuple[Repo, Repo, str]:
+    """Returns Ada, who recorded two runs, Bob, who has them, and the ref of Ada's chain."""
+    ada, bob = clone("ada"), clone("bob")
+    for name in ("one", "two"):
+        record(ada, name)
+    sync(ada, "origin")
+    assert sync(bob, "origin").fetched == 2
+    assert list_refs(bob, INCOMING) == {}
+    return ada, bob, RUNS + writer_id(ada)
+
+
+def states(report: SyncReport) -> list[tuple[str, str]]:
+    return [(lag.writer, lag.state) for lag in report.lagging]
+
+
+def test_a_remote_whose_chain_was_set_back_takes_no_run_from_a_clone(server: Path, clone: Clone, git: Git) -> None:
+    """T9: fetching is a union too; whoever wrote the chain gives the remote back what it lost."""
+    ada, bob, ref = fetched_two(server, clone)
+    git("update-ref", ref, f"{ref}~1", cwd=server)
+    notes = read_ref(bob, NOTES)
+    for _ in range(2):
+        report = sync(bob, "origin")
+        assert (report.fetched, states(report)) == (0, [(writer_id(ada), "behind")])
+        assert recorded_names(bob) == ["one", "two"]
+        assert read_ref(bob, NOTES) == notes
+    report = sync(ada, "origin")
+    assert (report.pushed, report.parted, report.lagging) == (1, None, ())
+    assert recorded_names(discover(server)) == ["one", "two"]
+    assert sync(bob, "origin").lagging == ()
+
+
+def test_a_chain_and_notes_that_were_deleted_on_the_remote_stay_here(server: Path, clone: Clone, git: Git) -> None:
+    ada, bob, ref = fetched_two(server, clone)
+    git("update-ref", "-d", ref, cwd=server)
+    git("update-ref", "-d", NOTES, cwd=server)
+    git("config", "fetch.prune", "true", cwd=bob.git_dir)
+    report = sync(bob, "origin")
+    assert (states(report), report.notes_pushed) == ([(writer_id(ada), "gone")], True)
+    assert recorded_names(bob) == ["one", "two"]
+    assert sync(ada, "origin").pushed == 2
+    assert sync(bob, "origin").lagging == ()
+
+
+def test_a_chain_that_was_rewritten_on_the_remote_is_not_taken(server: Path, clone: Clone, git: Git) -> None:
+    """The clone that wrote it keeps its runs too, under a new name."""
+    ada, bob, ref = fetched_two(server, clone)
+    forged = git("commit-tree", f"{ref}^{{tree}}", "-p", f"{ref}~1", "-m", "forged", cwd=server)
+    git("update-ref", ref, forged, cwd=server)
+    old = writer_id(ada)
+    report = sync(bob, "origin")
+    assert (report.fetched, states(report)) == (0, [(old, "parted")])
+    assert recorded_names(bob) == ["one", "two"]
+    report = sync(ada, "origin")
+    assert (report.parted, report.pushed, report.lagging) == ((old, writer_id(ada)), 1, ())
+    assert recorded_names(ada) == ["one", "two", "two"]
+    assert sync(bob, "origin").fetched == 1
+
+
+def test_what_a_killed_sync_left_is_not_taken_for_the_remote_s(server: Path, clone: Clone, git: Git) -> None:
+    _, bob, ref = fetched_two(server, clone)
+    tip = read_ref(discover(server), ref)
+    assert tip is not None
+    git("update-ref", f"{INCOMING}origin/runs/{'0' * 16}", tip, cwd=bob.git_dir)
+    assert sync(bob, "origin").fetched == 0
+    assert list_refs(bob, INCOMING) == {}
+    assert recorded_names(bob) == ["one", "two"]
