@@ -6,7 +6,9 @@ import json
 import shutil
 from pathlib import Path
 
-from tests.cli.notebook import Notebook
+import pytest
+
+from tests.cli.notebook import HELLO, Notebook
 from timelab.git.repo import discover
 
 
@@ -85,3 +87,27 @@ def test_secrets_must_be_private_and_ignored(notebook: Notebook) -> None:
 
 def test_an_empty_repository_passes(repo: Path) -> None:
     assert "passed  records  no runs yet\n" in Notebook(repo).timelab("doctor").out
+
+
+@pytest.mark.parametrize("gone", ["chains", "chains and notes", "chains and folders"])
+def test_chains_that_are_gone_are_wrong_as_long_as_a_copy_speaks_of_runs(notebook: Notebook, gone: str) -> None:
+    """Doctor and verify agree: runs that only notes or folders know are lost, not absent."""
+    for ref in notebook.git("for-each-ref", "--format=%(refname)", "refs/timelab/runs").splitlines():
+        notebook.git("update-ref", "-d", ref)
+    if gone == "chains and notes":
+        notebook.git("update-ref", "-d", "refs/notes/timelab")
+    elif gone == "chains and folders":
+        for folder in notebook.root.glob("2*"):
+            shutil.rmtree(folder)
+    assert notebook.timelab("verify").code == 65
+    assert states(notebook, code=65)["records"] == "wrong"
+    assert notebook.timelab("doctor", "--repair").code == 65
+    assert notebook.timelab("verify").code == 65
+
+
+def test_a_notebook_whose_only_run_was_forgotten_passes(repo: Path) -> None:
+    notebook = Notebook(repo)
+    notebook.commit({"specs/hello.yaml": HELLO})
+    notebook.timelab("run", "specs/hello.yaml")
+    assert notebook.timelab("forget", "last", "--yes").code == 0
+    assert states(notebook)["records"] == "passed"

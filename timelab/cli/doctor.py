@@ -119,7 +119,7 @@ def _records(repo: Repo) -> Iterator[Check]:
     from timelab import queue
     from timelab.store.layout import quarantine_folder
     from timelab.store.standing import set_aside, unfinished
-    from timelab.verify import verify
+    from timelab.verify import NOTHING_CHECKED, verify
     from timelab.views import Check
 
     left = unfinished(repo)
@@ -133,22 +133,12 @@ def _records(repo: Repo) -> Iterator[Check]:
     jobs = queue.entries(repo)
     waiting = [entry for entry in jobs if entry.state == "queued"]
     yield Check("queue", "passed", f"{len(waiting)} queued, {len(jobs) - len(waiting)} running", None)
-    if not _has_traces(repo):
+    report = verify(repo)
+    if [finding.what for finding in report.findings] == [NOTHING_CHECKED]:
+        # For verify that is a failure; a notebook may be empty.
         yield Check("records", "passed", "no runs yet", None)
         return
-    report = verify(repo)
     for finding in report.findings:
         yield Check("records", "wrong", f"{finding.place}: {finding.what}", finding.heal)
     if not report.findings:
         yield Check("records", "passed", f"{report.runs} run{'' if report.runs == 1 else 's'} verified", None)
-
-
-def _has_traces(repo: Repo) -> bool:
-    """Says whether anything here speaks of runs: a chain, a note, or a folder, whichever of them are gone."""
-    from timelab.git import chain, refs
-    from timelab.git.notes import NOTES
-    from timelab.verify.folders import run_folders
-
-    if chain.tips(repo) or refs.read_ref(repo, NOTES) is not None:
-        return True
-    return repo.root is not None and any(True for _ in run_folders(repo.root))

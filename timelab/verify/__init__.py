@@ -32,7 +32,10 @@ from timelab.views import VerifyReport
 if TYPE_CHECKING:
     from timelab.git.repo import Repo
 
-__all__ = ["verify"]
+__all__ = ["NOTHING_CHECKED", "verify"]
+
+NOTHING_CHECKED = "nothing was checked: there is no record here"
+"""Is what is found where no chain, no note and no folder speaks of a run."""
 
 NONE_HERE = "commit a spec, or fetch records with timelab sync"
 _SNAPSHOT_TRIES = 20
@@ -95,7 +98,7 @@ def verify(
                 folders.check(record)
     _check_truncation(repo, snapshot, known, found, ledger, whole=whole)
     if not found.records and not ledger.findings:
-        ledger.wrong(CHAIN, None, "refs/timelab/runs", "nothing was checked: there is no record here", NONE_HERE)
+        ledger.wrong(CHAIN, None, "refs/timelab/runs", NOTHING_CHECKED, NONE_HERE)
     return VerifyReport(
         ok=not ledger.findings,
         runs=len(known),
