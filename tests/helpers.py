@@ -12,6 +12,7 @@ from typing import Any
 
 from timelab.canonical import make_run_id, sha256_bytes, sha256_json, sha256_named
 from timelab.clock import parse_timestamp, timestamp
+from timelab.git import trees
 from timelab.git.chain import writer_id
 from timelab.git.notes import read_note, targets
 from timelab.git.repo import Repo, discover
@@ -32,6 +33,7 @@ from timelab.manifest import (
     make_run_key,
 )
 from timelab.names import Oid, RepoPath, RunName, WriterId
+from timelab.store.folders import read_files
 from timelab.store.index import open_index
 from timelab.store.reader import StoredRun
 from timelab.store.writer import commit
@@ -238,3 +240,15 @@ def projections(lab: Lab) -> dict[str, object]:
         "entries": others,
         "notes": {target: read_note(lab.repo, target) for target in targets(lab.repo)},
     }
+
+
+def is_equal(repo: Repo, tree: Oid, folder: Path) -> bool:
+    """Says whether a folder holds exactly the files of a tree: names, bytes and the executable bit."""
+    if folder.is_symlink() or not folder.is_dir() or any(path.is_symlink() for path in folder.rglob("*")):
+        return False
+    wanted = {path: (entry.mode, entry.oid) for path, entry in trees.list_tree(repo, tree).items()}
+    found = {
+        path: (trees.EXECUTABLE if executable else trees.FILE, trees.blob_oid(data))
+        for path, (executable, data) in read_files(folder).items()
+    }
+    return wanted == found

@@ -18,13 +18,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.helpers import Lab as StoreLab
-from tests.helpers import projections
+from tests.helpers import is_equal, projections
 from tests.lab import TIMELAB, Lab
 from timelab.git import chain, notes
 from timelab.git.repo import Repo, discover
 from timelab.names import Oid
 from timelab.store.reader import runs
-from timelab.store.rebuild import is_equal
 from timelab.store.recover import Report, heal, reindex
 from timelab.verify import verify
 

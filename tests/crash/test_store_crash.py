@@ -10,12 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers import START, Lab, make_lab, projections
+from tests.helpers import START, Lab, is_equal, make_lab, projections
 from timelab.git import chain, notes
 from timelab.git.refs import read_ref
 from timelab.store import writer
 from timelab.store.reader import runs
-from timelab.store.rebuild import is_equal
 from timelab.store.recover import Report, heal, reindex
 
 Act = Callable[[Callable[[str], None]], object]

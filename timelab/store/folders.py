@@ -151,16 +151,6 @@ def read_files(folder: Path) -> dict[str, tuple[bool, bytes]]:
     return found
 
 
-def has_only_files(folder: Path) -> bool:
-    """Says whether there is nothing below but regular files and folders."""
-    for at, folders, files in os.walk(folder):
-        for name in (*folders, *files):
-            mode = Path(at, name).lstat().st_mode
-            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-                return False
-    return True
-
-
 def remove_untracked(root: Path, relative: str, tracked: frozenset[str]) -> None:
     """Removes a run folder's files that git does not track, then the folders that became empty."""
     folder = root / relative

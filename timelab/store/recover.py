@@ -30,7 +30,6 @@ from timelab.store.layout import (
 )
 from timelab.store.rebuild import refresh as refresh
 from timelab.store.rebuild import reindex as reindex
-from timelab.store.rebuild import restore_folders as restore_folders
 from timelab.store.rows import ParsedRun, parse_run
 
 logger = logging.getLogger(__name__)

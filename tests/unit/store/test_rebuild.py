@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import shutil
-
 import pytest
 
 from tests.helpers import Lab, projections
@@ -9,7 +7,7 @@ from timelab.git import notes
 from timelab.git.refs import store_lock
 from timelab.manifest import Status
 from timelab.store import writer
-from timelab.store.recover import refresh, reindex, restore_folders
+from timelab.store.recover import refresh, reindex
 
 
 def make_history(lab: Lab) -> None:
@@ -48,59 +46,3 @@ def test_a_lost_note_line_comes_back_and_a_foreign_one_stays(lab: Lab) -> None:
         notes.add_lines(lab.repo, [(lab.git_sha, b"reviewed by Ada")])
     reindex(lab.repo)
     assert notes.read_note(lab.repo, lab.git_sha) == run.manifest_bytes + b"reviewed by Ada\n"
-
-
-def test_missing_folders_come_back_to_the_byte(lab: Lab) -> None:
-    """A81: `rm -rf` of the dated folder is healed from the chain."""
-    files = {**lab.make(0)[1], "output/sub/ü x.sh": b"#!/bin/sh\n"}
-    manifest, staging = lab.stage(0, files=files)
-    (staging / "output/sub/ü x.sh").chmod(0o755)
-    writer.commit(lab.repo, manifest, staging)
-    lab.record(1)
-    before = snapshot(lab)
-    shutil.rmtree(lab.root / "2026")
-    done = restore_folders(lab.repo)
-    assert (len(done.folders), done.moved, done.refused) == (2, (), ())
-    assert snapshot(lab) == before
-    assert restore_folders(lab.repo).folders == ()
-
-
-def snapshot(lab: Lab) -> dict[str, tuple[bytes, int]]:
-    return {
-        path.relative_to(lab.root).as_posix(): (path.read_bytes(), path.stat().st_mode & 0o777)
-        for path in (lab.root / "2026").rglob("*")
-        if path.is_file()
-    }
-
-
-@pytest.mark.parametrize("damage", ["changed", "missing", "added", "mode", "link"])
-def test_a_folder_that_differs_is_moved_away_and_restored(lab: Lab, damage: str) -> None:
-    run = lab.record(0)
-    before = snapshot(lab)
-    assert run.folder is not None
-    path = run.folder / "output/answer.json"
-    if damage == "changed":
-        path.write_bytes(b"{}")
-    elif damage == "missing":
-        path.unlink()
-    elif damage == "added":
-        (run.folder / "output/more").write_bytes(b"")
-    elif damage == "mode":
-        path.chmod(0o755)
-    else:
-        path.unlink()
-        path.symlink_to("../run.json")
-    done = restore_folders(lab.repo)
-    assert len(done.folders) == len(done.moved) == 1
-    assert snapshot(lab) == before
-    assert done.moved[0].is_dir()
-
-
-def test_what_cannot_be_restored_is_said(lab: Lab) -> None:
-    run = lab.record(0)
-    shutil.rmtree(lab.root / "2026")
-    (lab.root / "2026").write_text("mine")
-    done = restore_folders(lab.repo)
-    assert done.folders == ()
-    assert run.run_id[:8] in done.refused[0]
-    assert (lab.root / "2026").read_text() == "mine"
