@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.cli.notebook import BAD, HELLO, Notebook
+from tests.lab import make_lab
+from timelab import queue
 from timelab.git.repo import discover
 from timelab.names import Oid
 from timelab.trust import open_allow_list
@@ -61,6 +63,41 @@ def test_commit_first_gives_the_record_a_commit(notebook: Notebook) -> None:
     assert (row["git_sha"], row["dirty"]) == (notebook.git("rev-parse", "HEAD"), False)
     assert notebook.git("show", "--format=%s", "--name-only", "HEAD").split() == ["spec:", *["specs/new.yaml"] * 2]
     assert notebook.git("status", "--porcelain", "unrelated.txt") == "A  unrelated.txt"
+
+
+def test_commit_first_commits_nothing_that_the_check_refuses(notebook: Notebook) -> None:
+    """A188: as `check --staged` would; nor does the token come into the index or an object."""
+    token = "ghp_" + "a1B2c3D4e5F6" * 3
+    before = (notebook.git("rev-parse", "HEAD"), len(notebook.runs()))
+    for text, words in (
+        (HELLO + f"description: {token}\n", ":5:1: holds a secret"),
+        (HELLO + "inputs: [later.csv]\n", ":5:10: /inputs/0: no file of the commit fits 'later.csv'"),
+        (HELLO.replace("argv", "agrv"), ":4:1: /agrv: unknown key"),
+    ):
+        notebook.write("specs/new.yaml", text)
+        notebook.write("later.csv", "not committed\n")
+        said = notebook.timelab("run", "--commit", "specs/new.yaml")
+        assert (said.code, said.out) == (65, "")
+        assert said.err.startswith(f"timelab: specs/new.yaml{words}")
+    assert (notebook.git("rev-parse", "HEAD"), len(notebook.runs())) == before
+    assert token not in notebook.git("cat-file", "--batch-all-objects", "--batch")
+
+
+def test_commit_first_runs_the_spec_once_beside_the_hook(tmp_path: Path) -> None:
+    """Design 3: our own hook starts no second run; a hook that was there before is heard."""
+    lab = make_lab(tmp_path / "lab", init=False)
+    pre_commit = lab.root / ".git/hooks/pre-commit"
+    pre_commit.parent.mkdir(exist_ok=True)
+    pre_commit.write_text("#!/bin/sh\n[ ! -e refuse ] || { echo 'not today' >&2; exit 1; }\n")
+    pre_commit.chmod(0o755)
+    lab.timelab("init")
+    lab.write({"specs/a.yaml": HELLO, "refuse": ""})
+    assert "not today" in lab.timelab("run", "--commit", "specs/a.yaml", code=70).err
+    (lab.root / "refuse").unlink()
+    lab.timelab("run", "--commit", "specs/a.yaml")
+    assert [(row["git_sha"], row["dirty"]) for row in lab.log()] == [(lab.git("rev-parse", "HEAD"), False)]
+    assert queue.entries(discover(lab.root)) == []
+    assert "nothing to run" in lab.timelab("run", "--pending").err
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,8 @@ def _print(report: CheckReport) -> None:
         click.echo(f"timelab: {report.checked} {noun} fine", err=True)
 
 
-def _judges() -> Judges:
+def judges() -> Judges:
+    """Returns what those know who do the work: which prompts a run would refuse, and which providers there are."""
     from timelab.check import Judges
 
     return Judges(_prompts, _has_provider)
@@ -104,7 +105,7 @@ def _check_staged(repo: Repo) -> CheckReport:
     specs = [path for path in index.changed if is_spec_path(path, patterns)]
     if not specs:
         return CheckReport(0, problems)
-    report = check_specs(specs, Tree(index.paths, index.is_file, index.read), _judges(), scan=True)
+    report = check_specs(specs, Tree(index.paths, index.is_file, index.read), judges(), scan=True)
     return CheckReport(report.checked, (*problems, *report.problems), report.remarks)
 
 
@@ -142,7 +143,7 @@ def _check_folder(repo: Repo, tree: Tree, folder: str) -> CheckReport:
 
     patterns = settings_of(repo).spec_patterns
     report = check_specs(
-        [path for path in tree.paths if path.startswith(folder) and is_spec_path(path, patterns)], tree, _judges()
+        [path for path in tree.paths if path.startswith(folder) and is_spec_path(path, patterns)], tree, judges()
     )
     locks = [path for path in tree.paths if path.startswith(folder) and path.endswith("/flake.lock")]
     return CheckReport(report.checked, (*check_staged_paths(locks, tree.paths), *report.problems), report.remarks)
@@ -158,7 +159,7 @@ def _check_file(given: str, name: str, tree: Tree | None) -> CheckReport:
         data = full.read_bytes()
     except (FileNotFoundError, NotADirectoryError, ValueError) as error:
         raise UsageError(f"no such file: {ascii(given)[1:-1][:200]}") from error
-    return check_spec(data, name, tree, _judges(), given_by_hand=True)
+    return check_spec(data, name, tree, judges(), given_by_hand=True)
 
 
 def _sum(reports: list[CheckReport]) -> CheckReport:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import click
 
 from timelab.cli.options import current_repo, json_option, repo_path
-from timelab.errors import UsageError
+from timelab.errors import SpecError, UsageError
 
 if TYPE_CHECKING:
     from timelab.git.repo import Repo
+    from timelab.names import RepoPath
     from timelab.pending import Outcome
     from timelab.store.reader import StoredRun
 
@@ -74,6 +75,7 @@ def run_file(repo: Repo, file: str, *, commit_first: bool, as_json: bool) -> int
         raise UsageError(f"{path} is no spec", hint="a spec ends in .yaml, .yml, .json or .toml")
     services = services_for(repo)
     if commit_first:
+        _check_first(repo, name)
         commit_file(repo, name)
     head = history.head(repo)
     overlay = overlay_for(repo, name, head, services.load_spec)
@@ -90,6 +92,32 @@ def run_file(repo: Repo, file: str, *, commit_first: bool, as_json: bool) -> int
         progress.clear()
     _print_stored(stored, as_json)
     return exit_code_of(stored.manifest())
+
+
+def _check_first(repo: Repo, path: RepoPath) -> None:
+    """Judges a file that is about to be committed, as `check --staged` does: with it the commit holds HEAD's files.
+
+    Raises:
+        SpecError: what is wrong with it; nothing was staged.
+    """
+    from timelab.check import Tree, check_secrets, check_spec, check_staged_paths
+    from timelab.cli.check import judges
+    from timelab.git import history
+    from timelab.git.dirty import read_regular
+    from timelab.git.repo import commit_state
+
+    if repo.root is None:
+        raise UsageError("a bare repository has no files to commit", hint="timelab run --pending RANGE")
+    data = read_regular(repo.root, path)
+    head = history.head(repo)
+    if commit_state(repo, head).read(path) == data:
+        return
+    state = commit_state(repo, head, overlay={path: data})
+    tree = Tree(state.paths, lambda name: state.read(name) is not None, state.read)
+    problems = check_staged_paths((path,), state.paths) + check_secrets(data, path)
+    problems += check_spec(data, path, tree, judges(), given_by_hand=True).problems
+    if problems:
+        raise SpecError.of(problems)
 
 
 def _nearest(missing: Path, given: str) -> str:

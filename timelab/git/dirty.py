@@ -7,14 +7,44 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
-from timelab.errors import PathError, SpecError, UsageError
-from timelab.git.program import git
+from timelab.errors import GitError, PathError, SpecError, UsageError
+from timelab.git.program import git, said
 from timelab.git.repo import Repo, commit_state
 from timelab.names import Oid, RepoPath, path_fault
 from timelab.plan import named_files
+from timelab.process import run
 from timelab.spec.model import CommandSpec, LlmSpec
 
 LoadSpec = Callable[[bytes, str], CommandSpec | LlmSpec]
+
+_HOOKS_S = 3600.0
+"""A user's pre-commit hook may run a test suite."""
+
+# What `git rev-parse --local-env-vars` lists, without the user's settings, and what changes how a path is read: a
+# command that an alias or a hook started would commit to another repository, or other files (style G2).
+_ELSEWHERE = frozenset(
+    {
+        "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+        "GIT_COMMON_DIR",
+        "GIT_DIR",
+        "GIT_GLOB_PATHSPECS",
+        "GIT_GRAFT_FILE",
+        "GIT_ICASE_PATHSPECS",
+        "GIT_IMPLICIT_WORK_TREE",
+        "GIT_INDEX_FILE",
+        "GIT_INTERNAL_SUPER_PREFIX",
+        "GIT_LITERAL_PATHSPECS",
+        "GIT_NAMESPACE",
+        "GIT_NOGLOB_PATHSPECS",
+        "GIT_NO_REPLACE_OBJECTS",
+        "GIT_OBJECT_DIRECTORY",
+        "GIT_PREFIX",
+        "GIT_QUARANTINE_PATH",
+        "GIT_REPLACE_REF_BASE",
+        "GIT_SHALLOW_FILE",
+        "GIT_WORK_TREE",
+    }
+)
 
 
 def overlay_for(repo: Repo, spec_path: RepoPath, commit: Oid | None, load_spec: LoadSpec) -> dict[str, bytes]:
@@ -75,12 +105,29 @@ def read_regular(root: Path, path: str) -> bytes:
 
 
 def commit_file(repo: Repo, path: RepoPath) -> None:
-    """Commits one file with the user's own git and identity, without starting our hook for it."""
+    """Commits one file as the user's own `git commit` would, with their hooks, identity, signature and settings.
+
+    Only our own hooks leave at once: the caller runs the spec, and it is the caller who checks it before.
+
+    Raises:
+        GitError: git, or a hook of the user's, said no.
+    """
+    name = f":(literal){path}"
+    _as_user(repo, ["add", "--", name], path)
     assert repo.root is not None
-    git(["add", "--", f":(literal){path}"], cwd=repo.root)
-    if git(["diff", "--cached", "--quiet", "--", f":(literal){path}"], cwd=repo.root, check=False).code == 0:
+    if git(["diff", "--cached", "--quiet", "--", name], cwd=repo.root, check=False).code == 0:
         return
-    git(["commit", "-q", "-m", f"spec: {path}", "--", f":(literal){path}"], cwd=repo.root)
+    _as_user(repo, ["commit", "-q", "-m", f"spec: {path}", "--", name], path)
+
+
+def _as_user(repo: Repo, args: list[str], path: str) -> None:
+    """Runs git without our settings and with all of the user's variables but those that name a repository."""
+    env = {name: value for name, value in os.environ.items() if name not in _ELSEWHERE}
+    env["TIMELAB_HOOK"] = "off"
+    done = run(["git", *args], cwd=repo.root, env=env, timeout_s=_HOOKS_S)
+    if done.code or done.timed_out:
+        why = f"took longer than {_HOOKS_S:g} s" if done.timed_out else f"failed with {done.code}: {said(done)}"
+        raise GitError(f"git {args[0]} {why}", hint=f"all that it says: git {args[0]} {path}")
 
 
 def _is_file(root: Path, path: str) -> bool:

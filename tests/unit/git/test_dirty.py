@@ -9,7 +9,7 @@ import pytest
 
 from tests.fakes import parse
 from tests.helpers import Lab, fill, make_lab
-from timelab.errors import PathError, UsageError
+from timelab.errors import GitError, PathError, UsageError
 from timelab.git.dirty import changed_files, commit_file, overlay_for, read_regular
 from timelab.git.repo import discover
 from timelab.names import RepoPath
@@ -90,3 +90,38 @@ def test_one_file_is_committed_and_nothing_else(lab: Lab) -> None:
     before = lab.git("rev-parse", "HEAD")
     commit_file(lab.repo, RepoPath("specs/[b]*.yaml"))
     assert lab.git("rev-parse", "HEAD") == before
+
+
+def hook(lab: Lab, name: str, text: str) -> None:
+    file = lab.root / ".git/hooks" / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(f"#!/bin/sh\n{text}\n")
+    file.chmod(0o755)
+
+
+def test_a_hook_of_the_user_that_refuses_is_heard(lab: Lab) -> None:
+    """A commit is theirs, with all that they set up for it."""
+    hook(lab, "pre-commit", "echo first >&2; echo 'no tabs, please' >&2; exit 1")
+    fill(lab.root, {"specs/new.yaml": b"timelab: 1\n"})
+    before = lab.git("rev-parse", "HEAD")
+    with pytest.raises(GitError, match="git commit failed with 1: no tabs, please") as caught:
+        commit_file(lab.repo, RepoPath("specs/new.yaml"))
+    assert caught.value.hint == "all that it says: git commit specs/new.yaml"
+    assert lab.git("rev-parse", "HEAD") == before
+
+
+def test_a_commit_is_in_the_name_that_the_user_gives_and_fires_their_hooks(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("GIT_AUTHOR_NAME", "Grace")
+    monkeypatch.setenv("GIT_COMMITTER_EMAIL", "grace@example.invalid")
+    monkeypatch.setenv("GIT_INDEX_FILE", str(tmp_path / "elsewhere"))
+    hook(lab, "commit-msg", "echo 'Change: 1' >> \"$1\"")
+    hook(lab, "post-commit", 'echo "$TIMELAB_HOOK" > fired.txt')
+    fill(lab.root, {"specs/new.yaml": b"timelab: 1\n"})
+    commit_file(lab.repo, RepoPath("specs/new.yaml"))
+    monkeypatch.delenv("GIT_INDEX_FILE")
+    shown = lab.git("log", "-1", "--format=%an %ce %B")
+    assert shown.split("\n")[0] == "Grace grace@example.invalid spec: specs/new.yaml"
+    assert "Change: 1" in shown
+    assert (lab.root / "fired.txt").read_text() == "off\n"
