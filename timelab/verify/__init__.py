@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 from timelab.errors import DataError, GitError
 from timelab.git import chain, refs
 from timelab.git.history import commits_in
+from timelab.git.lags import lags
 from timelab.git.notes import NOTES
 from timelab.git.raw import RawObjects
 from timelab.git.repo import is_ancestor
 from timelab.names import Oid
 from timelab.store import journal, reader
 from timelab.store.layout import RUN_FILE
+from timelab.verify.carries import Carry, check_carries, read_carry
 from timelab.verify.commits import Commits
 from timelab.verify.entries import REFETCH, Entry, EntryReader
 from timelab.verify.folders import FolderChecker, run_folders
@@ -38,6 +40,7 @@ NOTHING_CHECKED = "nothing was checked: there is no record here"
 """Is what is found where no chain, no note and no folder speaks of a run."""
 
 NONE_HERE = "commit a spec, or fetch records with timelab sync"
+GIVE_BACK = "timelab sync in the clone that wrote it gives it back, then timelab sync here"
 _SNAPSHOT_TRIES = 20
 Progress = Callable[[int, int], None]
 
@@ -54,7 +57,7 @@ class _Snapshot:
 @dataclass
 class _Found:
     records: list[Record] = field(default_factory=list)
-    carries: list[tuple[Oid, str, str]] = field(default_factory=list)
+    carries: list[Carry] = field(default_factory=list)
     tombstones: set[str] = field(default_factory=set)
 
 
@@ -77,7 +80,8 @@ def verify(
     entries = EntryReader(raw, ledger)
     whole = range_or_runs is None
     listed = _every_entry(entries, snapshot.tips) if range_or_runs is None else _named(repo, entries, range_or_runs)
-    checker = RecordChecker(Commits(raw), ledger)
+    commits = Commits(raw)
+    checker = RecordChecker(commits, ledger)
     found = _check_entries(listed, checker, ledger, progress)
     if checker.unpinned:
         count = len(checker.unpinned)
@@ -86,11 +90,12 @@ def verify(
         run_id = checker.unpinned[0] if count == 1 else None
         ledger.warn(LOCK, run_id, "run.json shell.kind", what, "pin a shell: env/default/uv.lock")
     known = _known(found.records, ledger)
+    check_carries(found.carries, known, commits, ledger)
     expected = _expected(found, known)
     if not whole:
         _expect_carried(repo, known, expected)
     notes = read_notes(raw, snapshot.notes, ledger)
-    NoteChecker(notes, ledger, snapshot.announced).check(expected, known, whole=whole)
+    NoteChecker(notes, ledger, snapshot.announced, _own_ref(repo)).check(expected, known, whole=whole)
     if repo.root is not None:
         folders = FolderChecker(repo.root, raw, ledger)
         for record in known.values():
@@ -150,22 +155,14 @@ def _check_entries(listed: Iterable[Entry], checker: RecordChecker, ledger: Ledg
             if record is not None:
                 found.records.append(record)
         elif entry.kind == "carry":
-            _check_carry(entry, found, ledger)
+            body = _body(entry, {"carried_from", "to", "run_id", "tree_equal"}, ledger)
+            carry = read_carry(body, entry.place, ledger) if body is not None else None
+            found.carries += [carry] if carry is not None else []
         elif entry.kind == "tombstone":
             body = _body(entry, {"forgotten_at", "run_id"}, ledger)
             if body is not None:
                 found.tombstones.add(str(body["run_id"]))
     return found
-
-
-def _check_carry(entry: Entry, found: _Found, ledger: Ledger) -> None:
-    body = _body(entry, {"carried_from", "to", "run_id", "tree_equal"}, ledger)
-    if body is None:
-        return
-    try:
-        found.carries.append((Oid(body["to"]), str(body["run_id"]), entry.place))
-    except DataError as error:
-        ledger.wrong(SCHEMA, None, f"{entry.place} carry.json", error.message, REFETCH)
 
 
 def _body(entry: Entry, keys: set[str], ledger: Ledger) -> dict[str, Any] | None:
@@ -204,7 +201,7 @@ def _expected(found: _Found, known: dict[str, Record]) -> dict[str, list[Record]
     for record in known.values():
         for target in {record.git_sha, record.spec_blob} - {None}:
             expected.setdefault(str(target), []).append(record)
-    _add_carried(expected, known, [(run_id, str(target)) for target, run_id, _ in found.carries])
+    _add_carried(expected, known, [(each.run_id, each.to) for each in found.carries])
     return expected
 
 
@@ -231,10 +228,11 @@ def _check_truncation(
     _check_own_tip(repo, snapshot, ledger)
     if not whole:
         return
-    for _, run_id, place in found.carries:
+    _check_lags(repo, ledger)
+    for carry in found.carries:
         ledger.checked(TRUNCATED)
-        if run_id not in known and run_id not in found.tombstones:
-            ledger.wrong(TRUNCATED, run_id, place, "carries a run that is in no chain", REFETCH)
+        if carry.run_id not in known and carry.run_id not in found.tombstones:
+            ledger.wrong(TRUNCATED, carry.run_id, carry.place, "carries a run that is in no chain", REFETCH)
     if repo.root is None:
         return
     places = {record.folder for record in known.values()}
@@ -266,13 +264,20 @@ def _orphan(repo: Repo, folder: str, known: dict[str, Record], found: _Found, le
         ledger.wrong(TRUNCATED, run_id or None, folder, "is the folder of a run that is in no chain", LOST)
 
 
+def _own_ref(repo: Repo) -> str | None:
+    """Returns the ref of our own chain, None where nothing was ever recorded."""
+    try:
+        return chain.RUNS + (repo.timelab_dir / "writer").read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
 def _check_own_tip(repo: Repo, snapshot: _Snapshot, ledger: Ledger) -> None:
     """Our own chain may be ahead of what was fetched of it, never behind or beside."""
-    try:
-        writer = (repo.timelab_dir / "writer").read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError):
+    own_ref = _own_ref(repo)
+    if own_ref is None:
         return
-    own = snapshot.tips.get(chain.RUNS + writer)
+    writer, own = own_ref.removeprefix(chain.RUNS), snapshot.tips.get(own_ref)
     for ref, tip in snapshot.tips.items():
         if ref.startswith(chain.RUNS) or not ref.endswith(f"/runs/{writer}"):
             continue
@@ -286,3 +291,11 @@ def _check_own_tip(repo: Repo, snapshot: _Snapshot, ledger: Ledger) -> None:
         if behind:
             what = f"is not part of our own chain, whose tip is {(own or 'gone')[:12]}: entries were lost"
             ledger.wrong(TRUNCATED, None, f"{ref} {tip[:12]}", what, "timelab sync takes them back")
+
+
+def _check_lags(repo: Repo, ledger: Ledger) -> None:
+    """No remote may have less of a chain than it once had, as far as the last sync with it tells."""
+    for lag in lags(repo):
+        ledger.checked(TRUNCATED)
+        what = f"is {lag.state} on {ascii(lag.remote)[1:-1]}, which had all of it once; ours stays"
+        ledger.wrong(TRUNCATED, None, f"chain {ascii(lag.writer)[1:-1]}", what, GIVE_BACK)

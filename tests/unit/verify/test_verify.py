@@ -14,6 +14,7 @@ from timelab.git import chain
 from timelab.git.notes import NOTES, add_lines, remove_lines
 from timelab.git.refs import store_lock, swap_ref
 from timelab.git.repo import discover
+from timelab.git.sync import sync
 from timelab.manifest import Manifest, recomputed_run_key
 from timelab.names import Oid
 from timelab.store import journal, writer
@@ -106,6 +107,22 @@ def test_a_clone_with_tracking_chains_only_has_absent_notes(true: TrueLab, tmp_p
     report = verify(discover(clone))
     assert report.ok and report.runs == 1
     assert results(report)[8] == "absent" and results(report)[9] == "absent"
+
+
+def test_a_remote_that_lost_entries_is_found_offline(true: TrueLab, tmp_path: Path) -> None:
+    """T9, design 7: a chain that was set back elsewhere is no silent matter; ours stays whole."""
+    for number in range(2):
+        true.record(number)
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "clone", "-q", str(true.root), str(clone)], check=True)
+    sync(discover(clone), "origin")
+    assert verify(discover(clone)).ok
+    ref = own_ref(true.lab)
+    true.lab.git("update-ref", ref, f"{ref}~1")
+    sync(discover(clone), "origin")
+    report = verify(discover(clone))
+    assert report.runs == 2
+    assert said(report) == [(10, "is behind on origin, which had all of it once; ours stays")]
 
 
 def test_a_commit_that_is_not_here_is_unknown(true: TrueLab, tmp_path: Path) -> None:
