@@ -1,8 +1,8 @@
 """Puts our hooks into a repository beside whatever is there, and takes them out again without a trace (design 3).
 
 Three places, in order of preference: configured hooks (git 2.54 and newer), the hooks folder of the common git dir
-with the former hook kept and called, and, where `core.hooksPath` points elsewhere, a folder of ours that hands every
-hook on.
+with the former hook kept and called, and, where `core.hooksPath` points elsewhere or the hooks folder is a link, a
+folder of ours that hands every hook on.
 """
 
 from __future__ import annotations
@@ -65,6 +65,10 @@ _FORWARDED_IF_THERE = (
 )
 
 
+_NOWHERE = "unset"
+"""Is remembered as the scope of core.hooksPath where it was not set: git then takes the hooks folder."""
+
+
 @dataclass(frozen=True)
 class HookState:
     """Is how our hooks stand in a repository; `doctor` and `init` print it.
@@ -104,9 +108,11 @@ def install(repo: Repo, command: Path) -> list[str]:
             return _install_configured(repo)
         elsewhere = hooks_path(repo)
         if elsewhere is None or _resolved(repo, elsewhere.value) == repo.common_dir / "hooks":
-            return _install_folder(repo)
+            if not (repo.common_dir / "hooks").is_symlink():
+                return _install_folder(repo)
+            elsewhere = elsewhere or HooksPath(_NOWHERE, str(repo.common_dir / "hooks"))
         if _is_own(repo, elsewhere.value):
-            return [f"hooks: {elsewhere.value} (core.hooksPath) has them already"]
+            return [f"hooks: {_named(elsewhere.scope, elsewhere.value)} has them already"]
         return _install_redirect(repo, elsewhere)
 
 
@@ -188,6 +194,9 @@ def _install_one(folder: Path, hook: str) -> bool:
 
 def _uninstall_folder(repo: Repo) -> list[str]:
     folder = repo.common_dir / "hooks"
+    if folder.is_symlink():
+        # Nothing was installed there: what a link leads to is the user's, and may be tracked.
+        return []
     removed, restored, foreign = [], [], []
     for hook in HOOKS:
         path, kept = folder / hook, folder / (hook + CHAINED)
@@ -213,7 +222,7 @@ def _uninstall_folder(repo: Repo) -> list[str]:
     return said
 
 
-# --- a core.hooksPath that is not ours ---
+# --- a core.hooksPath that is not ours, or a hooks folder that is a link ---
 
 
 def _install_redirect(repo: Repo, elsewhere: HooksPath) -> list[str]:
@@ -240,7 +249,12 @@ def _install_redirect(repo: Repo, elsewhere: HooksPath) -> list[str]:
             "core.hooksPath is set in a file that wins over .git/config",
             hint="git config --show-origin core.hooksPath",
         )
-    return [f"hooks: {', '.join(HOOKS)} in .git/timelab/hooks; those of core.hooksPath {elsewhere.value} still run"]
+    behind = _named(elsewhere.scope, elsewhere.value)
+    return [f"hooks: {', '.join(HOOKS)} in .git/timelab/hooks; those of {behind} still run"]
+
+
+def _named(scope: str, value: str) -> str:
+    return ".git/hooks, which is a link," if scope == _NOWHERE else f"core.hooksPath {value}"
 
 
 def _write_redirect(repo: Repo, ours: Path, behind: str) -> None:
@@ -265,7 +279,8 @@ def _uninstall_redirect(repo: Repo) -> list[str]:
             set_config(repo, "core.hooksPath", str(memory["value"]))
         else:
             unset_config(repo, "core.hooksPath")
-        said = [f"hooks: core.hooksPath is {memory['value']} again"]
+        before = "unset" if memory.get("scope") == _NOWHERE else memory["value"]
+        said = [f"hooks: core.hooksPath is {before} again"]
     for hook in (*_FORWARDED, *_FORWARDED_IF_THERE):
         (ours / hook).unlink(missing_ok=True)
     _remove_if_empty(ours)
@@ -295,7 +310,7 @@ def state(repo: Repo) -> HookState:
         mode, folder = "configured", repo.timelab_dir / "hooks"
     elif folder == repo.timelab_dir / "hooks":
         mode = "redirect"
-    elif elsewhere and _is_own(repo, elsewhere.value):
+    elif (elsewhere or folder.is_symlink()) and _is_own(repo, str(folder)):
         mode = "own"
     active: list[str] = []
     missing: list[str] = []

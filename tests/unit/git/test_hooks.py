@@ -94,10 +94,54 @@ def test_a_folder_that_tracks_our_hooks_is_left_alone(repo: Path, program: Path,
     shutil.copytree(ROOT / ".githooks", repo / ".githooks")
     git("config", "core.hooksPath", ".githooks", cwd=repo)
     lab = discover(repo)
-    assert hooks.install(lab, program) == ["hooks: .githooks (core.hooksPath) has them already"]
+    assert hooks.install(lab, program) == ["hooks: core.hooksPath .githooks has them already"]
     state = hooks.state(lab)
     assert (state.mode, state.is_whole) == ("own", True)
     assert state.active == ("post-commit", "post-rewrite", "pre-commit")
+
+
+@pytest.mark.parametrize("is_set", [True, False])
+def test_a_hooks_folder_that_is_a_link_is_called_and_never_written_to(
+    repo: Path, program: Path, git: Git, is_set: bool
+) -> None:
+    """The link may lead to tracked files: installing, twice, and undoing change none of them."""
+    shutil.rmtree(repo / ".git/hooks")
+    (repo / "tools").mkdir()
+    (repo / "tools/pre-commit").write_text("#!/bin/sh\necho mine >&2\n")
+    (repo / "tools/pre-commit").chmod(0o755)
+    (repo / ".git/hooks").symlink_to("../tools")
+    git("add", "-A", cwd=repo)
+    git("commit", "-q", "-m", "hooks", cwd=repo)
+    if is_set:
+        git("config", "core.hooksPath", ".git/hooks", cwd=repo)
+    before = (repo / ".git/config").read_bytes()
+    lab = discover(repo)
+    said = hooks.install(lab, program)
+    assert hooks.install(lab, program) == said
+    assert said[0].endswith(
+        f"those of {'core.hooksPath .git/hooks' if is_set else '.git/hooks, which is a link,'} still run"
+    )
+    assert (hooks.state(lab).mode, hooks.state(lab).is_whole, hooks.state(lab).notes) == ("redirect", True, ())
+    done = subprocess.run(["git", "commit", "--allow-empty", "-m", "x"], cwd=repo, capture_output=True, check=True)
+    assert b"mine" in done.stderr
+    assert [path.name for path in (repo / "tools").iterdir()] == ["pre-commit"]
+    assert git("status", "--porcelain", cwd=repo) == ""
+    assert hooks.uninstall(lab) == [f"hooks: core.hooksPath is {'.git/hooks' if is_set else 'unset'} again"]
+    assert (repo / ".git/config").read_bytes() == before
+    assert (repo / ".git/hooks").is_symlink()
+    assert git("status", "--porcelain", cwd=repo) == ""
+
+
+def test_a_link_to_a_folder_that_tracks_our_hooks_is_left_alone(repo: Path, program: Path) -> None:
+    shutil.rmtree(repo / ".git/hooks")
+    shutil.copytree(ROOT / ".githooks", repo / ".githooks")
+    (repo / ".git/hooks").symlink_to("../.githooks")
+    before = {path.name: path.read_bytes() for path in (repo / ".githooks").iterdir()}
+    lab = discover(repo)
+    assert hooks.install(lab, program) == ["hooks: .git/hooks, which is a link, has them already"]
+    assert (hooks.state(lab).mode, hooks.state(lab).is_whole) == ("own", True)
+    hooks.uninstall(lab)
+    assert {path.name: path.read_bytes() for path in (repo / ".githooks").iterdir()} == before
 
 
 def test_a_hooks_path_that_wins_over_the_repository_is_said_and_nothing_changed(
