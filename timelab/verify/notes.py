@@ -80,21 +80,17 @@ def _walk(raw: RawObjects, tree: Oid, prefix: bytes, bodies: dict[str, bytes]) -
 class NoteChecker:
     """Compares the notes with the records that should stand there."""
 
-    def __init__(self, notes: Notes, ledger: Ledger, announced: frozenset[str]) -> None:
+    def __init__(self, notes: Notes, ledger: Ledger, announced: frozenset[str], own_ref: str | None) -> None:
         self._notes = notes
         self._ledger = ledger
         self._announced = announced
+        self._own_ref = own_ref
         self._unfetched = 0
 
     def check(self, expected: Mapping[str, Iterable[Record]], known: Mapping[str, Record], *, whole: bool) -> None:
         """Checks each target; with `whole` also that no other run line stands anywhere."""
         if not self._notes.present:
-            count = sum(len(list(group)) for group in expected.values())
-            self._ledger.checked(NOTE, count)
-            for _ in range(count):
-                self._ledger.absent(NOTE)
-            if count:
-                self._ledger.warn(NOTE, None, NOTES, "is not here", REINDEX)
+            self._check_absence([record for group in expected.values() for record in group])
             return
         targets = self._notes.bodies.keys() | expected.keys() if whole else expected.keys()
         for target in sorted(targets):
@@ -103,6 +99,18 @@ class NoteChecker:
         if self._unfetched:
             what = f"lacks {self._unfetched} lines of records that were fetched from elsewhere"
             self._ledger.warn(NOTE, None, NOTES, what, "timelab sync")
+
+    def _check_absence(self, records: list[Record]) -> None:
+        """A clone may come without notes; whoever recorded a run here noted it too."""
+        self._ledger.checked(NOTE, len(records))
+        for _ in records:
+            self._ledger.absent(NOTE)
+        own = {each.run_id for each in records if each.entry.ref == self._own_ref} - self._announced
+        if own:
+            what = f"is not here, though our own chain has {len(own)} run{'' if len(own) == 1 else 's'}"
+            self._ledger.wrong(NOTE, None, NOTES, what, REINDEX)
+        elif records:
+            self._ledger.warn(NOTE, None, NOTES, "is not here", REINDEX)
 
     def _target(self, target: str, records: list[Record], known: Mapping[str, Record], whole: bool) -> None:
         body = self._notes.bodies.get(target, b"")
