@@ -6,60 +6,49 @@ section 3). So notes are built here, under the store lock, with the rule by whic
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
+from functools import reduce
 
 from timelab.clock import SystemClock, parse_timestamp
 from timelab.errors import GitError
 from timelab.git import trees
 from timelab.git.chain import commit_bytes, signature
+from timelab.git.notetext import (
+    FOREIGN,
+    is_run_line,
+    join_lines,
+    line_key,
+    split_lines,
+    unite,
+    with_lines,
+    with_runs,
+    without_lines,
+)
 from timelab.git.notetree import NoteTree
 from timelab.git.refs import read_ref, swap_ref
 from timelab.git.repo import Repo, commit_info, is_ancestor
 from timelab.names import Oid
 
+__all__ = [
+    "FOREIGN",
+    "NOTES",
+    "add_lines",
+    "is_run_line",
+    "join_lines",
+    "line_key",
+    "merge_remote",
+    "read_note",
+    "rebuild",
+    "remove_lines",
+    "split_lines",
+    "targets",
+]
+
 NOTES = "refs/notes/timelab"
-FOREIGN = ("~", "")
-"""The key of a line that is none of ours: after every timestamp."""
-
 _TRIES = 20
-_MARKS = (b'"run_id":"', b'"timestamp_start":"', b'"timelab_version":"', b'"schema_version":')
-_RUN_ID = re.compile(rb'"run_id":"([0-9a-f]{64})"')
-_START = re.compile(rb'"timestamp_start":"([^"\\]{1,40})"')
 _END = re.compile(rb'"timestamp_end":"([^"\\]{1,40})"')
-
-
-def is_run_line(line: bytes) -> bool:
-    """Says whether a line is a record of ours, even one with a damaged byte: that hides at most one of four marks."""
-    return sum(mark in line for mark in _MARKS) >= 2
-
-
-def line_key(line: bytes) -> tuple[str, str]:
-    """Returns (timestamp_start, run_id), by which lines stand in a note; foreign lines sort last."""
-    starts, ids = _START.findall(line), _RUN_ID.findall(line)
-    if len(starts) == 1 and len(ids) == 1:
-        return starts[0].decode("ascii", "replace"), ids[0].decode()
-    if is_run_line(line):
-        # Parameters may hold the same names further down; only then is JSON worth its time.
-        try:
-            record = json.loads(line)
-            return str(record["timestamp_start"]), str(record["run_id"])
-        except (ValueError, KeyError, TypeError, RecursionError):
-            return FOREIGN
-    return FOREIGN
-
-
-def split_lines(data: bytes) -> list[bytes]:
-    """Returns a note's lines without blank ones; only LF ends a line."""
-    return [line for line in data.split(b"\n") if line.strip()]
-
-
-def join_lines(lines: Iterable[bytes]) -> bytes:
-    """Returns the note that holds the set of these lines: ours in order of their keys, foreign ones as they came."""
-    unique = dict.fromkeys(line for piece in lines for line in split_lines(piece))
-    return b"".join(line + b"\n" for line in sorted(unique, key=line_key))
 
 
 def read_note(repo: Repo, target: Oid) -> bytes | None:
@@ -86,8 +75,7 @@ def add_lines(repo: Repo, lines: Iterable[tuple[Oid, bytes]], *, when: datetime 
 
     def change(tree: NoteTree) -> None:
         for target, group in wanted.items():
-            old = tree.read(target) or b""
-            tree.write(target, join_lines([old, *group]))
+            tree.write(target, with_lines(tree.read(target) or b"", group))
 
     _update(repo, change=change, when=when or _newest(wanted.values()), message="notes: add runs")
 
@@ -100,14 +88,13 @@ def remove_lines(repo: Repo, lines: Iterable[tuple[Oid, bytes]]) -> None:
         for target, group in unwanted.items():
             old = tree.read(target)
             if old is not None:
-                gone = {line for piece in group for line in split_lines(piece)}
-                tree.write(target, join_lines(line for line in split_lines(old) if line not in gone))
+                tree.write(target, without_lines(old, group))
 
     _update(repo, change=change, when=None, message="notes: remove runs")
 
 
 def rebuild(repo: Repo, wanted: Mapping[Oid, Iterable[bytes]]) -> None:
-    """Makes the notes hold exactly these run lines, on these targets; foreign lines are kept.
+    """Makes the notes hold exactly these run lines, on these targets; what people wrote is kept.
 
     The caller holds the store lock.
     """
@@ -116,14 +103,13 @@ def rebuild(repo: Repo, wanted: Mapping[Oid, Iterable[bytes]]) -> None:
     def change(tree: NoteTree) -> None:
         present = dict(tree.items())
         for target in {*present, *lists}:
-            foreign = [line for line in split_lines(tree.read(target) or b"") if not is_run_line(line)]
-            tree.write(target, join_lines([*lists.get(target, ()), *foreign]))
+            tree.write(target, with_runs(tree.read(target) or b"", lists.get(target, ())))
 
     _update(repo, change=change, when=_newest(lists.values()), message="notes: rebuild from the run chains")
 
 
 def merge_remote(repo: Repo, tracking_ref: str) -> None:
-    """Merges the notes that were fetched into `tracking_ref`: a set union of lines, a commit with both parents.
+    """Merges the notes that were fetched into `tracking_ref`: a union of lines, a commit with both parents.
 
     The caller holds the store lock. Histories need not be related.
     """
@@ -153,9 +139,9 @@ def merge_remote(repo: Repo, tracking_ref: str) -> None:
 
 def _unite(tree: NoteTree, other: NoteTree) -> None:
     for target, blobs in other.items(unless_in=tree):
-        theirs = b"\n".join(other.blob(blob) for blob in blobs)
+        theirs = reduce(unite, map(other.blob, blobs))
         ours = tree.read(target)
-        tree.write(target, theirs if ours is None else join_lines([ours, theirs]))
+        tree.write(target, theirs if ours is None else unite(ours, theirs))
 
 
 def _update(repo: Repo, *, change: Callable[[NoteTree], None], when: datetime | None, message: str) -> None:

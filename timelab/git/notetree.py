@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import reduce
 from typing import TYPE_CHECKING
 
 from timelab.git import trees
+from timelab.git.notetext import unite
 from timelab.git.trees import FILE, FOLDER, TreeEntry
 from timelab.names import Oid
 
@@ -42,11 +44,11 @@ class NoteTree:
         return self._root.dirty
 
     def read(self, target: Oid) -> bytes | None:
-        """Returns a note's bytes; where several fan-outs hold one, all of them, as git itself does."""
+        """Returns a note's bytes; where several fan-outs hold one, what all of them hold."""
         blobs = [node.entries[name].oid for node, name, _ in self._places(target)]
         if not blobs:
             return None
-        return b"\n".join(self.blob(blob) for blob in dict.fromkeys(blobs))
+        return reduce(unite, (self.blob(blob) for blob in dict.fromkeys(blobs)))
 
     def blob(self, oid: Oid) -> bytes:
         """Returns the bytes of a blob of this tree, written or still to be written."""
@@ -134,7 +136,7 @@ class NoteTree:
         """Returns a note that holds both, when another fan-out left a second one for the same target."""
         if there is None or there.oid == coming.oid:
             return coming
-        data = self.blob(there.oid) + b"\n" + self.blob(coming.oid)
+        data = unite(self.blob(there.oid), self.blob(coming.oid))
         blob = trees.blob_oid(data)
         self._pending[blob] = data
         return TreeEntry(FILE, blob)

@@ -18,6 +18,7 @@ from timelab.errors import DataError, GitError, NotFound
 from timelab.git import notes
 from timelab.git.chain import HEADS, REMOTES, RUNS, Entry, part_from_copy, read_file, walk, writer_id
 from timelab.git.lags import Lag, mark_lags
+from timelab.git.notetext import is_run_line, line_key, split_lines
 from timelab.git.program import said
 from timelab.git.refs import list_refs, read_ref, store_lock, swap_ref
 from timelab.git.repo import Repo, is_ancestor
@@ -275,15 +276,15 @@ def _recorded(repo: Repo, entries: Iterable[Entry]) -> list[_Recorded]:
 
 def _record(record: dict[str, Any], targets: list[Any], line: bytes, commit: Oid | None) -> _Recorded:
     # Only what is one line and a record can stand in a note; `verify` says what is wrong with the others.
-    usable = notes.is_run_line(line) and b"\n" not in line
+    usable = is_run_line(line) and b"\n" not in line
     oids = [oid for oid in map(_oid, targets) if oid is not None]
     return _Recorded(str(record.get("run_id")), commit, tuple((oid, line) for oid in oids) if usable else ())
 
 
 def _noted(repo: Repo, record: dict[str, Any]) -> bytes:
     source = _oid(record.get("carried_from"))
-    lines = notes.split_lines(notes.read_note(repo, source) or b"") if source else []
-    return next((line for line in lines if notes.line_key(line)[1] == record.get("run_id")), b"")
+    lines = split_lines(notes.read_note(repo, source) or b"") if source else []
+    return next((line for line in lines if line_key(line)[1] == record.get("run_id")), b"")
 
 
 def _json(data: bytes) -> dict[str, Any]:

@@ -17,7 +17,6 @@ from timelab.git.notes import (
     NOTES,
     add_lines,
     is_run_line,
-    join_lines,
     line_key,
     merge_remote,
     read_note,
@@ -124,7 +123,7 @@ def test_foreign_lines_are_kept_in_their_order_by_everything(repo: Path, git: Gi
     with store_lock(found):
         add_lines(found, [(head, two)])
         git("notes", "--ref", "timelab", "append", "-m", "a third", cwd=repo)
-        foreign += b"a third\n"
+        foreign += b"\na third\n"
         add_lines(found, [(head, one)])
         assert show(repo, "HEAD") == one + b"\n" + two + b"\n" + foreign
         remove_lines(found, [(head, one)])
@@ -226,10 +225,3 @@ def test_what_only_one_side_has_is_taken_over_as_it_is(repo: Path, git: Git) -> 
         git("update-ref", "-d", NOTES, cwd=repo)
         merge_remote(found, "refs/timelab/remotes/o/notes")
     assert read_ref(found, NOTES) == second
-
-
-def test_joining_is_a_set_union_in_one_order() -> None:
-    one, two = make_line(1), make_line(2)
-    assert join_lines([two + b"\n" + one, b"x\n\n \ny", one]) == b"\n".join([one, two, b"x", b"y", b""])
-    assert join_lines([join_lines([two, one]), b""]) == join_lines([one, two])
-    assert join_lines([]) == b""

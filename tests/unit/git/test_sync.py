@@ -222,7 +222,7 @@ def test_notes_are_completed_from_chains_and_foreign_lines_kept(clone: Clone, gi
     sync(ada, "origin")
     report = sync(bob, "origin")
     assert (report.fetched, report.notes_pushed) == (2, True)
-    assert read_note(bob, resolve(bob, "HEAD")) == line + b"\nseen\nreviewed\n"
+    assert read_note(bob, resolve(bob, "HEAD")) == line + b"\nreviewed\nseen\n"
     assert read_note(bob, Oid("2" * 40)) == line + b"\n"
     sync(ada, "origin")
     assert read_ref(ada, NOTES) == read_ref(bob, NOTES)
