@@ -399,6 +399,137 @@ def test_kernel_doors_around_the_walls_are_shut(cell: Cell) -> None:
     assert cell.run(code).stdout == "-1 1\n" * 3
 
 
+def test_files_of_the_user_keep_their_mode_times_and_attributes(cell: Cell) -> None:
+    """A191: a path is all that chmod needs, so a file that cannot be read must not be opened up either."""
+    with cell.room() as foreign:
+        (foreign / "key").write_text("PRIVATE")
+        (foreign / "key").chmod(0o600)
+        (foreign / "folder").mkdir(0o700)
+        for path in (foreign, foreign / "key", foreign / "folder"):
+            os.utime(path, (1, 1))
+            if cell.ordinary and os.geteuid() == 0:
+                os.chown(path, 54_321, 54_321)
+        code = TRY + (
+            "import ctypes\n"
+            "libc = ctypes.CDLL(None, use_errno=True)\n"
+            "def call(*a):\n"
+            "    if libc.syscall(*a) < 0: raise OSError(ctypes.get_errno(), 'x')\n"
+            "key, folder, out = sys.argv[1], sys.argv[2], os.environ['TIMELAB_OUTPUT']\n"
+            "os.symlink(key, out + '/link')\n"
+            "at = -100\n"
+            "attempt('chmod', lambda: os.chmod(key, 0o777))\n"
+            "attempt('link', lambda: os.chmod(out + '/link', 0o777))\n"
+            "attempt('climb', lambda: os.chmod(os.path.relpath(key, os.getcwd()), 0o777))\n"
+            "attempt('folder', lambda: os.chmod(folder, 0o777))\n"
+            "attempt('utime', lambda: os.utime(key))\n"
+            "attempt('chown', lambda: os.chown(key, os.getuid(), os.getgid()))\n"
+            "attempt('lchown', lambda: os.lchown(key, os.getuid(), os.getgid()))\n"
+            "attempt('setxattr', lambda: os.setxattr(key, 'user.x', b'x'))\n"
+            "attempt('removexattr', lambda: os.removexattr(key, 'user.x'))\n"
+            "attempt('fchmodat2', lambda: call(452, at, key.encode(), 0o777, 0))\n"
+            "def place():\n"
+            "    fd = os.open(key, os.O_PATH)\n"
+            "    os.chmod('/proc/self/fd/%d' % fd, 0o777)\n"
+            "attempt('place', place)\n"
+        )
+        ended = cell.run(code, str(foreign / "key"), str(foreign / "folder"))
+        seen = outcomes(ended.stdout)
+        states = [(foreign / name).stat() for name in ("key", "folder")]
+        attributes = os.listxattr(foreign / "key")
+    assert len(seen) == 11, ended
+    assert set(seen.values()) == {"failed"}, ended
+    assert [(oct(state.st_mode & 0o7777), state.st_mtime) for state in states] == [("0o600", 1), ("0o700", 1)]
+    assert attributes == []
+
+
+def test_a_task_changes_mode_and_times_of_its_own_files(cell: Cell) -> None:
+    """A191: what keeps the user's files does not keep programs from their own."""
+    code = (
+        "import os, shutil, subprocess, sys\n"
+        "out, tmp, src = (os.environ['TIMELAB_' + name] for name in ('OUTPUT', 'TMP', 'SRC'))\n"
+        "shutil.copy2(src + '/tree/tool', out + '/copied')\n"
+        "os.utime(out + '/copied', ns=(5 * 10**9 + 7, 6 * 10**9 + 8))\n"
+        "print(os.stat(out + '/copied').st_mtime_ns, oct(os.stat(out + '/copied').st_mode)[-3:])\n"
+        "shutil.copytree(src + '/tree', tmp + '/tree')\n"
+        "os.chdir(tmp)\n"
+        "run = lambda *argv: subprocess.run(argv, check=True)\n"
+        "open('new', 'w').close()\n"
+        "os.chmod('new', 0o755)\n"
+        "run('chmod', 'u-w,g-r', 'new')\n"
+        "print(oct(os.stat('new').st_mode)[-3:])\n"
+        "run('touch', '-d', '2001-01-01T00:00:00Z', 'tree', 'new')\n"
+        "print(int(os.stat('tree').st_mtime), int(os.stat('new').st_mtime))\n"
+        "run('cp', '-a', 'tree', 'again')\n"
+        "run('tar', '-cf', 'all.tar', 'tree')\n"
+        "os.mkdir('unpacked')\n"
+        "run('tar', '-xpf', 'all.tar', '-C', 'unpacked')\n"
+        "print(oct(os.stat('unpacked/tree/tool').st_mode)[-3:], int(os.stat('unpacked/tree').st_mtime))\n"
+        "fd = os.open('tree', os.O_RDONLY)\n"
+        "os.chmod('tool', 0o700, dir_fd=fd)\n"
+        "os.symlink('nowhere', 'dangling')\n"
+        "os.utime('dangling', (3, 3), follow_symlinks=False)\n"
+        "print(oct(os.stat('tree/tool').st_mode)[-3:], int(os.lstat('dangling').st_mtime))\n"
+        "for wrong in ('', 'absent', 'new/below'):\n"
+        "    try: os.chmod(wrong, 0o700)\n"
+        "    except OSError as error: print(type(error).__name__)\n"
+    )
+    ended = cell.run(code, files={"tree/tool": b"#!/bin/sh\n"})
+    assert ended.exit_code == 0, ended
+    day = 978307200
+    assert ended.stdout.splitlines() == [
+        "6000000008 755",
+        "515",
+        f"{day} {day}",
+        f"755 {day}",
+        "700 3",
+        "FileNotFoundError",
+        "FileNotFoundError",
+        "NotADirectoryError",
+    ]
+    assert ended.files["copied"][0] & 0o100
+
+
+def test_shared_memory_and_queues_of_the_user_are_out_of_reach(cell: Cell) -> None:
+    """A191: System V objects are reached by number alone, without any path."""
+    import platform
+
+    if platform.machine() != "x86_64":
+        pytest.skip("needs x86_64: the numbers in this test are its own")
+    make = (
+        "import ctypes, sys\n"
+        "libc = ctypes.CDLL(None)\n"
+        "libc.shmat.restype = ctypes.c_void_p\n"
+        "shm, sem, msg = libc.shmget(0, 64, 0o1600), libc.semget(0, 1, 0o1600), libc.msgget(0, 0o1600)\n"
+        "ctypes.memmove(libc.shmat(shm, None, 0), b'PRIVATE', 7)\n"
+        "print(shm, sem, msg, flush=True)\n"
+        "sys.stdin.readline()\n"
+        "print(ctypes.string_at(libc.shmat(shm, None, 0), 7).decode(), libc.semctl(sem, 0, 12), flush=True)\n"
+        "print(libc.shmctl(shm, 0, None), libc.semctl(sem, 0, 0), libc.msgctl(msg, 0, None))\n"
+    )
+    code = TRY + (
+        "import ctypes\n"
+        "libc = ctypes.CDLL(None, use_errno=True)\n"
+        "shm, sem, msg = map(int, sys.argv[1:])\n"
+        "def call(*a):\n"
+        "    if libc.syscall(*a) < 0: raise OSError(ctypes.get_errno(), 'x')\n"
+        "room = ctypes.create_string_buffer(256)\n"
+        "for name, *a in (('shmat', 30, shm, 0, 0), ('shmstat', 31, shm, 2, room), ('semval', 66, sem, 0, 12),\n"
+        "        ('semset', 66, sem, 0, 16, 1), ('msgsnd', 69, msg, room, 8, 2048),\n"
+        "        ('msgrcv', 70, msg, room, 8, 0, 2048), ('shmdrop', 31, shm, 0, 0),\n"
+        "        ('semdrop', 66, sem, 0, 0), ('msgdrop', 71, msg, 0, 0)):\n"
+        "    attempt(name, lambda: call(*a))\n"
+    )
+    who = {"user": 54_321, "group": 54_321} if cell.ordinary else {}
+    argv = [str(cell.python), "-I", "-S", "-c", make]
+    with subprocess.Popen(argv, stdin=-1, stdout=-1, text=True, cwd="/", **who) as owner:  # type: ignore[call-overload]
+        ids = owner.stdout.readline().split()
+        ended = cell.run(code, *ids)
+        said = owner.communicate("\n", timeout=60)[0].splitlines()
+    seen = outcomes(ended.stdout)
+    assert (len(seen), set(seen.values())) == (9, {"failed"}), ended
+    assert said == ["PRIVATE 0", "0 0 0"]
+
+
 def test_results_do_not_depend_on_who_runs_it(cell: Cell) -> None:
     """A191, A8: ids, names, environment and modes are the sandbox's, wherever it can make them so."""
     code = (

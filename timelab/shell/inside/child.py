@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import resource
 
-from . import filters, frames, kernel, landlock
+from . import attributes, filters, frames, kernel, landlock
 from .kernel import signal
 
 TYPE_CHECKING = False
@@ -22,12 +22,17 @@ _STACK_BYTES, _OPEN_FILES = 8 << 20, 4096
 def start(config: Config, report_fd: int) -> int:
     """Forks the task and returns its process id; a task that cannot start says so in a frame and ends with 127."""
     supervisor = os.getpid()
+    ours, theirs = attributes.make_pair() if _shares_user(config) else (None, None)
     pid = os.fork()
     if pid:
+        if ours is not None and theirs is not None:
+            theirs.close()
+            names = {number: name for name, number in filters.call_numbers(os.uname().machine).items()}
+            attributes.serve(ours, names, (config["output"], config["tmp"]))
         return pid
     stage = frames.SETUP_FAILED
     try:
-        _become(config, supervisor)
+        _become(config, supervisor, theirs)
         stage = frames.START_FAILED
         _execute(config)
     except OSError as error:
@@ -36,7 +41,12 @@ def start(config: Config, report_fd: int) -> int:
         os._exit(127)
 
 
-def _become(config: Config, supervisor: int) -> None:
+def _shares_user(config: Config) -> bool:
+    """Says whether nothing but Landlock stands between the task and the files of the user whose id it has."""
+    return config["walls"] == "landlock" and config["task_uid"] < 0 and filters.has_numbers()
+
+
+def _become(config: Config, supervisor: int, end: attributes.End | None) -> None:
     kernel.prctl(kernel.PR_SET_PDEATHSIG, 9)
     os.setsid()
     os.umask(0o022)
@@ -55,11 +65,25 @@ def _become(config: Config, supervisor: int) -> None:
     elif allow_net:
         landlock.scope()  # the host's abstract UNIX sockets live in its network namespace
     if walls != "none" and filters.has_numbers():
-        filters.load_program(_filter(walls, allow_net, supervisor))
+        _load_filter(config, supervisor, end)
     _restore_signals()
 
 
-def _filter(walls: str, allow_net: bool, supervisor: int) -> bytes:
+def _load_filter(config: Config, supervisor: int, end: attributes.End | None) -> None:
+    walls, allow_net = config["walls"], config["allow_net"]
+    if end is None:
+        filters.load_program(_filter(walls, allow_net, supervisor))
+        return
+    try:
+        listener = filters.load_program(_filter(walls, allow_net, supervisor, filters.ASKED), listens=True)
+    except OSError:
+        # EBUSY: who made our container listens already, and the kernel has one listener only.
+        filters.load_program(_filter(walls, allow_net, supervisor, filters.REFUSED))
+    else:
+        attributes.hand_over(end, listener)
+
+
+def _filter(walls: str, allow_net: bool, supervisor: int, changes: int | None = None) -> bytes:
     inet = (filters.AF_INET, filters.AF_INET6, filters.AF_NETLINK)
     if walls == "namespaces":
         return filters.make_program(os.uname().machine, families=(filters.AF_UNIX, *inet), spared=None)
@@ -68,7 +92,7 @@ def _filter(walls: str, allow_net: bool, supervisor: int) -> bytes:
     families = inet if allow_net else ()
     parent = _parent_of(supervisor)
     spared = (supervisor, -supervisor, parent, -parent, -1)
-    return filters.make_program(os.uname().machine, families=families, spared=spared)
+    return filters.make_program(os.uname().machine, families=families, spared=spared, changes=changes)
 
 
 def _parent_of(pid: int) -> int:

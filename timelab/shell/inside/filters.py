@@ -8,15 +8,16 @@ import struct
 
 from . import kernel
 
-_EPERM, _ENOSYS, _EACCES = 1, 38, 13
+_EPERM, _ENOSYS, _EACCES, _ENOTSUP = 1, 38, 13, 95
 _LOAD, _JUMP_EQUAL, _JUMP_AT_LEAST, _JUMP_BITS, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
-_ALLOW, _ERRNO = 0x7FFF0000, 0x00050000
+_ALLOW, _ERRNO, _NOTIFY = 0x7FFF0000, 0x00050000, 0x7FC00000
+_NEW_LISTENER = 8
 _X32_BIT = 0x40000000
 _ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 AF_UNIX, AF_INET, AF_INET6, AF_NETLINK = 1, 2, 10, 16
 
-# x86_64 number, aarch64 number.
-_CALLS = {
+# x86_64 number, aarch64 number (None: that machine has no such call).
+_CALLS: dict[str, tuple[int, int | None]] = {
     "socket": (41, 198),
     "clone": (56, 220),
     "unshare": (272, 97),
@@ -46,9 +47,39 @@ _CALLS = {
     "pidfd_open": (434, 434),
     "pidfd_send_signal": (424, 424),
     "shmget": (29, 194),
+    "shmat": (30, 196),
+    "shmctl": (31, 195),
+    "shmdt": (67, 197),
     "semget": (64, 190),
+    "semop": (65, 193),
+    "semctl": (66, 191),
+    "semtimedop": (220, 192),
     "msgget": (68, 186),
+    "msgsnd": (69, 189),
+    "msgrcv": (70, 188),
+    "msgctl": (71, 187),
     "mq_open": (240, 180),
+    "mq_unlink": (241, 181),
+    "chown": (92, None),
+    "fchown": (93, 55),
+    "lchown": (94, None),
+    "fchownat": (260, 54),
+    "setxattr": (188, 5),
+    "lsetxattr": (189, 6),
+    "fsetxattr": (190, 7),
+    "setxattrat": (463, 463),
+    "removexattr": (197, 14),
+    "lremovexattr": (198, 15),
+    "fremovexattr": (199, 16),
+    "removexattrat": (466, 466),
+    "file_setattr": (469, 469),
+    "chmod": (90, None),
+    "fchmodat": (268, 53),
+    "fchmodat2": (452, 452),
+    "utime": (132, None),
+    "utimes": (235, None),
+    "futimesat": (261, None),
+    "utimensat": (280, 88),
 }
 # io_uring opens sockets past a filter on socket(2); keyrings and AF_VSOCK know no namespaces; the rest is attack
 # surface that no task of ours needs.
@@ -71,11 +102,47 @@ _ALWAYS = [
     "open_by_handle_at",
 ]
 # Without namespaces of process ids and System V memory, these reach the user's other processes.
-_WITHOUT_NAMESPACES = ["pidfd_open", "pidfd_send_signal", "shmget", "semget", "msgget", "mq_open"]
+_WITHOUT_NAMESPACES = [
+    "pidfd_open",
+    "pidfd_send_signal",
+    "shmget",
+    "shmat",
+    "shmctl",
+    "shmdt",
+    "semget",
+    "semop",
+    "semctl",
+    "semtimedop",
+    "msgget",
+    "msgsnd",
+    "msgrcv",
+    "msgctl",
+    "mq_open",
+    "mq_unlink",
+]
+# Landlock governs none of these, and they reach every file of the same user. Programs live without owners and
+# attributes (ENOTSUP is what file systems without attributes answer); mode and times they need for their own files.
+_OWNERS = ["chown", "fchown", "lchown", "fchownat"]
+_ATTRIBUTES = [
+    "setxattr",
+    "lsetxattr",
+    "fsetxattr",
+    "setxattrat",
+    "removexattr",
+    "lremovexattr",
+    "fremovexattr",
+    "removexattrat",
+    "file_setattr",
+]
+_BY_PATH = ["chmod", "fchmodat", "fchmodat2", "utime", "utimes", "futimesat"]
+REFUSED, ASKED = _ERRNO | _EPERM, _NOTIFY
+"""What becomes of a change of mode or times by path: refused, or handed to whoever listens."""
 _SIGNALS = ["kill", "tkill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo"]
 
 
-def make_program(machine: str, *, families: tuple[int, ...], spared: tuple[int, ...] | None) -> bytes:
+def make_program(
+    machine: str, *, families: tuple[int, ...], spared: tuple[int, ...] | None, changes: int | None = None
+) -> bytes:
     """Returns the filter as bytes of `struct sock_filter`.
 
     Args:
@@ -83,9 +150,10 @@ def make_program(machine: str, *, families: tuple[int, ...], spared: tuple[int, 
         families: address families that socket(2) may open; others give EACCES.
         spared: None inside a process namespace; otherwise the ids that no signal may be sent to (the task could end
             its own supervisor, or with -1 everything of the user's).
+        changes: None where no file of the user's can be named, or none is of the task's own id; otherwise what
+            becomes of a change of mode or times by path, `REFUSED` or `ASKED`. Owners and attributes are refused.
     """
-    column = 0 if machine == "x86_64" else 1
-    number = {name: pair[column] for name, pair in _CALLS.items()}
+    number = call_numbers(machine)
     code = [_step(_LOAD, 4), _step(_JUMP_EQUAL, _ARCHITECTURES[machine], 1, 0), _fail(_ENOSYS), _step(_LOAD, 0)]
     if machine == "x86_64":
         code += [_step(_JUMP_AT_LEAST, _X32_BIT, 0, 1), _fail(_ENOSYS)]
@@ -105,7 +173,27 @@ def make_program(machine: str, *, families: tuple[int, ...], spared: tuple[int, 
             code += _with_argument(number[name], targets)
         others = [_step(_JUMP_EQUAL, 0, 1, 0), _fail(_EPERM)]
         code += _with_argument(number["prlimit64"], others)
+    if changes is not None:
+        code += _guard_files(number, changes)
     return b"".join([*code, _step(_RETURN, _ALLOW)])
+
+
+def call_numbers(machine: str) -> dict[str, int]:
+    """Returns the numbers of the calls that the filter knows, those that the machine has."""
+    column = 0 if machine == "x86_64" else 1
+    return {name: pair[column] or 0 for name, pair in _CALLS.items() if pair[column] is not None}
+
+
+def _guard_files(number: dict[str, int], changes: int) -> list[bytes]:
+    ends = [*((name, REFUSED) for name in _OWNERS), *((name, _ERRNO | _ENOTSUP) for name in _ATTRIBUTES)]
+    ends += [(name, changes) for name in _BY_PATH]
+    code = []
+    for name, end in ends:
+        if name in number:
+            code += [_step(_JUMP_EQUAL, number[name], 0, 1), _step(_RETURN, end)]
+    # Without a path it is about a descriptor, which was opened behind the walls.
+    steps = [_step(_LOAD, 24), _step(_JUMP_EQUAL, 0, 0, 2), _step(_LOAD, 28), _step(_JUMP_EQUAL, 0, 1, 0)]
+    return [*code, *_with_argument(number["utimensat"], [*steps, _step(_RETURN, changes)])]
 
 
 def _step(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:
@@ -121,11 +209,14 @@ def _with_argument(number: int, steps: list[bytes]) -> list[bytes]:
     return [_step(_JUMP_EQUAL, number, 0, len(steps) + 2), _step(_LOAD, 16), *steps, _step(_RETURN, _ALLOW)]
 
 
-def load_program(program: bytes) -> None:
-    """Puts the filter on this process and all that it starts; needs no_new_privs."""
+def load_program(program: bytes, *, listens: bool = False) -> int:
+    """Puts the filter on this process and all that it starts; needs no_new_privs.
+
+    Returns 0, or with `listens` the descriptor on which the calls arrive that the filter asks about.
+    """
     buffer = ctypes.create_string_buffer(program, len(program))
     header = struct.pack("@HP", len(program) // 8, ctypes.addressof(buffer))
-    kernel.system_call("seccomp", 1, 0, header)
+    return kernel.system_call("seccomp", 1, _NEW_LISTENER if listens else 0, header)
 
 
 def has_numbers() -> bool:

@@ -24,8 +24,8 @@ _COMMON = {
     "landlock_restrict_self": 446,
 }
 NUMBERS = {
-    "x86_64": {**_COMMON, "pivot_root": 155, "capset": 126, "seccomp": 317},
-    "aarch64": {**_COMMON, "pivot_root": 41, "capset": 91, "seccomp": 277},
+    "x86_64": {**_COMMON, "pivot_root": 155, "capset": 126, "seccomp": 317, "utimensat": 280},
+    "aarch64": {**_COMMON, "pivot_root": 41, "capset": 91, "seccomp": 277, "utimensat": 88},
 }
 
 NEWNS, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET = 0x20000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000

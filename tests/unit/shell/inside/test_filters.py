@@ -12,9 +12,9 @@ ALLOW, EPERM, EACCES, ENOSYS = 0x7FFF0000, 0x50001, 0x5000D, 0x50026
 ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 
 
-def judge(program: bytes, number: int, argument: int = 0, arch: int = ARCH["x86_64"]) -> int:
+def judge(program: bytes, number: int, argument: int = 0, arch: int = ARCH["x86_64"], second: int = 0) -> int:
     """Runs the program over one `struct seccomp_data`."""
-    data = struct.pack("=iIQQQQQQQ", number, arch, 0, argument & (1 << 64) - 1, 0, 0, 0, 0, 0)
+    data = struct.pack("=iIQQQQQQQ", number, arch, 0, argument & (1 << 64) - 1, second, 0, 0, 0, 0)
     at, value = 0, 0
     while True:
         code, if_true, if_false, k = struct.unpack_from("=HBBI", program, at * 8)
@@ -68,8 +68,33 @@ def test_those_who_hold_the_task_get_no_signal() -> None:
     assert judge(make(), 62, -1) == ALLOW
 
 
+@pytest.mark.parametrize(("machine", "column"), [("x86_64", 0), ("aarch64", 1)])
+@pytest.mark.parametrize("changes", [filters.REFUSED, filters.ASKED])
+def test_files_are_changed_by_descriptor_or_by_asking(machine: str, column: int, changes: int) -> None:
+    """A191: Landlock governs neither mode, times, owners nor attributes."""
+    program = filters.make_program(machine, families=(), spared=(1,), changes=changes)
+    plain, arch = make(machine, spared=(1,)), ARCH[machine]
+    by_path = ([90, 268, 452, 132, 235, 261], [53, 452])[column]
+    assert {judge(program, number, 7, arch) for number in by_path} == {changes}
+    times = (280, 88)[column]
+    assert [judge(program, times, 7, arch, at) for at in (0, 1, 1 << 32)] == [ALLOW, changes, changes]
+    assert {judge(program, number, 7, arch) for number in ([92, 93, 94, 260], [54, 55])[column]} == {EPERM}
+    attributes = ([188, 189, 190, 197, 198, 199], [5, 6, 7, 14, 15, 16])[column]
+    assert {judge(program, number, 7, arch) for number in attributes} == {0x5005F}
+    assert judge(program, (91, 52)[column], 7, arch) == ALLOW  # fchmod
+    assert {judge(plain, number, 7, arch) for number in (*by_path, *attributes)} == {ALLOW}
+
+
+@pytest.mark.parametrize(("machine", "column"), [("x86_64", 0), ("aarch64", 1)])
+def test_system_v_objects_are_shut_by_number_too(machine: str, column: int) -> None:
+    """A191: an id is enough to attach, read and remove."""
+    calls = ([29, 30, 31, 67, 64, 65, 66, 220, 68, 69, 70, 71], range(186, 198))[column]
+    assert {judge(make(machine, spared=(1,)), number, 0, ARCH[machine]) for number in calls} == {EPERM}
+    assert {judge(make(machine), number, 0, ARCH[machine]) for number in calls} == {ALLOW}
+
+
 def test_every_jump_stays_inside() -> None:
-    program = make(spared=tuple(range(1, 6)))
+    program = filters.make_program("x86_64", families=(1,), spared=tuple(range(1, 6)), changes=filters.ASKED)
     assert len(program) % 8 == 0
     for number in range(460):
         judge(program, number, 7)
