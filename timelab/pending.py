@@ -171,10 +171,13 @@ def reconcile(
     found: Iterable[Candidate],
     *,
     retry: bool = False,
-    attempts: int = 0,
+    attempts: int | None = None,
     progress: Progress = lambda path, done, total: None,
 ) -> Iterator[Outcome]:
-    """Runs what has no record and is allowed; says of the rest why it does not run."""
+    """Runs what has no record and is allowed; says of the rest why it does not run.
+
+    `attempts` is how often the queue's job was begun; None where no queue would begin it again.
+    """
     allowed = open_allow_list(repo)
     for candidate in found:
         known = _known(repo, candidate, allowed, retry=retry)
@@ -185,7 +188,7 @@ def reconcile(
                 if known is None:
                     known = _run(repo, services, candidate, attempts, progress)
                     # Records are made in order, so the first without one is what the worker died of: not the others.
-                    attempts = 0
+                    attempts = None if attempts is None else 1
         yield known
 
 
@@ -208,15 +211,16 @@ def _known(repo: Repo, candidate: Candidate, allowed: AllowList, *, retry: bool)
     return None
 
 
-def _run(repo: Repo, services: Services, candidate: Candidate, attempts: int, progress: Progress) -> Outcome:
+def _run(repo: Repo, services: Services, candidate: Candidate, attempts: int | None, progress: Progress) -> Outcome:
     give_up = None
-    if attempts > MAX_ATTEMPTS:
+    if attempts is not None and attempts > MAX_ATTEMPTS:
         message = f"the worker was killed, or failed, {attempts - 1} times before this was recorded"
         give_up = (Status.INTERRUPTED, Failure(slug="killed", message=message))
     request = RunRequest(
         spec_path=candidate.path,
         commit=candidate.commit,
         give_up=give_up,
+        is_retried=attempts is not None,
         progress=lambda done, total: progress(candidate.path, done, total),
     )
     try:

@@ -21,6 +21,7 @@ from timelab.atomic import file_lock, process_start, write_atomic
 from timelab.canonical import sha256_bytes
 from timelab.errors import DataError, StoreError, is_no_room
 from timelab.git.repo import Repo
+from timelab.interrupts import Terminated
 from timelab.names import Oid, RepoPath, Sha256
 
 MAX_ATTEMPTS = 3
@@ -194,8 +195,8 @@ _NOT_ITS_FAULT = (OSError, StoreError)
 class Leased:
     """Is a job in our hands: `with leased as job:` finishes it, or gives it back when that was interrupted.
 
-    An error counts as an attempt, as a killed worker does, and after the last one the job is put aside; an interruption
-    by the user does not count, nor does a store that cannot be written now, for a full disk says nothing of the job.
+    An error counts as an attempt, as a worker that is killed or told to end does, and after the last one the job is put
+    aside; Ctrl-C does not count, nor does a store that cannot be written now, for a full disk says nothing of the job.
     """
 
     def __init__(self, repo: Repo, job: Job) -> None:
@@ -211,15 +212,14 @@ class Leased:
         return self.job
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        is_broken = isinstance(error, Exception) and not isinstance(error, _NOT_ITS_FAULT) and not is_no_room(error)
         if error is None and not self._is_kept:
             finish(self._repo, self.job)
-        elif not isinstance(error, Exception) or isinstance(error, _NOT_ITS_FAULT) or is_no_room(error):
-            give_back(self._repo, self.job)
-        elif self.job.attempts > MAX_ATTEMPTS:
+        elif is_broken and self.job.attempts > MAX_ATTEMPTS:
             with _locked(self._repo):
                 _put_aside(self._repo, _folder(self._repo) / f"{self.job.id}.job")
         else:
-            give_back(self._repo, self.job, counted=True)
+            give_back(self._repo, self.job, counted=is_broken or isinstance(error, Terminated))
 
 
 def lease(repo: Repo, *, pid: int | None = None, skip: Container[str] = ()) -> Leased | None:

@@ -81,7 +81,8 @@ class RunRequest:
 
     `overlay` are files taken from the work tree instead of the commit (a dirty run). A replay names the run that it
     repeats, and may set profile, parameters and model, which then win over what the spec says. `give_up` records the
-    run with this status and reason instead of doing it.
+    run with this status and reason instead of doing it. `is_retried` says that a queue holds it: when the system ends
+    the process it is not recorded, for the next worker begins it again.
     """
 
     spec_path: RepoPath
@@ -92,6 +93,7 @@ class RunRequest:
     profile: str | None = None
     model: str | None = None
     give_up: tuple[Status, Failure] | None = None
+    is_retried: bool = False
     progress: Callable[[int, int], None] = lambda done, total: None
 
 
@@ -100,7 +102,7 @@ def run_spec(repo: Repo, request: RunRequest, services: Services) -> StoredRun:
 
     Raises:
         StoreError, GitError: the record could not be written.
-        KeyboardInterrupt: the user stopped it; the run is recorded as `interrupted` first.
+        KeyboardInterrupt: the user stopped it; the run is recorded as `interrupted` first, unless `is_retried`.
     """
     state = git_repo.commit_state(repo, request.commit, overlay=request.overlay)
     data = state.read(request.spec_path)
@@ -118,6 +120,9 @@ def run_spec(repo: Repo, request: RunRequest, services: Services) -> StoredRun:
                 with hold.lifted():
                     session, result = _work(_Bench(repo, request, services, plan, staging.path, scratch))
             except KeyboardInterrupt as stop:
+                if request.is_retried and isinstance(stop, interrupts.Terminated):
+                    # What it did so far is set aside by the next command, as after a kill that nobody can take.
+                    raise
                 interrupted = stop
                 session, result = services.own_shell(), _ended(Status.INTERRUPTED, "interrupted", "stopped by the user")
         stored = record_run(repo, services.clock, plan, session, result, staging=staging.path)

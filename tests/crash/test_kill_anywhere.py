@@ -162,20 +162,12 @@ def test_a_run_told_to_stop_at_any_moment_is_recorded(lab: Lab, left: Left) -> N
     wreck.assert_whole(lab, repo)
 
 
-def test_a_worker_that_is_told_to_stop_records_and_gives_the_job_back(lab: Lab, left: Left) -> None:
-    """Design 2, 3."""
-    commit = lab.commit({"specs/a.yaml": LONG, "specs/b.yaml": BUSY.format(number="b")}, wait=False)
-    wait_until(lambda: wreck.has_task(left, "sleep 300"), "the task runs")
-    os.kill(worker_of(lab), signal.SIGTERM)
-    wait_until(lambda: not left(), "no process is left")
-    assert [line["status"] for line in lab.note(commit)] == ["interrupted"]
-    lab.timelab("work")
-    assert {line["name"]: line["status"] for line in lab.note(commit)} == {"a": "interrupted", "b": "ok"}
-    wreck.assert_whole(lab, wreck.repo_of(lab))
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_worker_killed_three_times_runs_nothing_a_fourth_time(lab: Lab, left: Left, number: signal.Signals) -> None:
+    """Design 2: a killed job is tried twice more, then its run is recorded as interrupted, and what came after runs.
 
-
-def test_a_worker_killed_three_times_runs_nothing_a_fourth_time(lab: Lab, left: Left) -> None:
-    """Design 2: a killed job is tried twice more, then its run is recorded as interrupted, and what came after runs."""
+    A shutdown, which says SIGTERM, is such a kill.
+    """
     repo = wreck.repo_of(lab)
     commit = lab.commit({"specs/a.yaml": LONG, "specs/b.yaml": BUSY.format(number="b")}, wait=False)
     workers = []
@@ -183,8 +175,9 @@ def test_a_worker_killed_three_times_runs_nothing_a_fourth_time(lab: Lab, left: 
         wait_until(lambda: wreck.has_task(left, "sleep 300"), "the task runs")
         (job,) = json.loads(lab.timelab("status", "--json").out)["jobs"]
         assert (job["state"], job["attempts"]) == ("running", attempt)
-        os.killpg(os.getpgid(worker_of(lab)), signal.SIGKILL)
+        os.killpg(os.getpgid(worker_of(lab)), number)
         wait_until(lambda: not left(), "no process is left")
+        assert lab.note(commit) == []
         if attempt < 3:
             workers.append(wreck.start(lab, "work"))
     for worker in workers:

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from timelab.interrupts import held, stop_on_signals
+from timelab.interrupts import Terminated, held, stop_on_signals
 
 NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+KINDS = ((signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated), (signal.SIGHUP, Terminated))
 
 
 @pytest.fixture(autouse=True)
@@ -41,6 +42,19 @@ def test_a_signal_breaks_off_what_is_lifted_and_the_next_one_waits(number: signa
         os.kill(os.getpid(), number)
         done.append("recorded")
     assert done == ["recorded"]
+
+
+@pytest.mark.parametrize(("number", "kind"), KINDS)
+def test_the_first_signal_tells_whether_a_person_stopped_it(number: signal.Signals, kind: type[BaseException]) -> None:
+    """Design 2: Ctrl-C is a decision about the work, the end of a session is none."""
+    with pytest.raises(KeyboardInterrupt) as waited, held():
+        os.kill(os.getpid(), number)
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert waited.type is kind
+    with pytest.raises(KeyboardInterrupt) as broke, held() as hold, hold.lifted():
+        os.kill(os.getpid(), number)
+    assert broke.type is kind
 
 
 def test_a_signal_that_waits_is_let_through_at_once() -> None:
@@ -84,6 +98,6 @@ def test_commands_take_a_kill_as_ctrl_c_unless_it_is_ignored() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     stop_on_signals()
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Terminated):
         os.kill(os.getpid(), signal.SIGTERM)
     assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN

@@ -12,11 +12,13 @@ from timelab import queue
 from timelab.executors.base import TaskContext, TaskResult
 from timelab.git.config import set_config
 from timelab.git.watch import watched
+from timelab.interrupts import Terminated
 from timelab.manifest import Status
 from timelab.names import Oid
 from timelab.pending import Candidate, Outcome, candidates, drain, job_commits, pending, reconcile, run_job
 from timelab.queue import MAX_ATTEMPTS, Job
 from timelab.run import Services
+from timelab.store.index import open_index
 from timelab.trust import open_allow_list
 
 SPEC = "timelab: 1\nkind: command\nscript: tools/run.sh\ninputs: ['data/*.csv']\n"
@@ -44,9 +46,9 @@ def paths(found: list[Candidate]) -> list[str]:
     return [candidate.path for candidate in found]
 
 
-def reconciled(lab: Lab, services: Services | None = None, **more: bool) -> list[Outcome]:
+def reconciled(lab: Lab, services: Services | None = None, *, retry: bool = False) -> list[Outcome]:
     services = services or make_services()
-    return list(reconcile(lab.repo, services, pending(lab.repo, services), **more))
+    return list(reconcile(lab.repo, services, pending(lab.repo, services), retry=retry))
 
 
 def test_a_commit_brings_the_specs_that_it_changes(lab: Lab) -> None:
@@ -178,6 +180,44 @@ def test_a_job_that_killed_its_workers_is_recorded_as_interrupted(lab: Lab) -> N
     job = Job(id="x", hook="allow", commit=head(lab), attempts=MAX_ATTEMPTS + 1)
     (outcome,) = run_job(lab.repo, make_services(executor), job, progress=lambda path, done, total: None)
     assert (outcome.what, outcome.status, executor.asked) == ("ran", "interrupted", [])
+
+
+def stopped(error: type[KeyboardInterrupt]) -> Services:
+    def does(context: TaskContext) -> TaskResult:
+        raise error
+
+    return make_services(FakeExecutor(does))
+
+
+def test_a_worker_that_is_told_to_end_is_tried_again_and_recorded_after_the_last_time(lab: Lab) -> None:
+    """Design 2: a shutdown is no reason never to run a spec again."""
+    queue.enqueue(lab.repo, "allow", commit=head(lab))
+    for attempt in range(1, MAX_ATTEMPTS + 1):
+        with pytest.raises(Terminated):
+            list(drain(lab.repo, stopped(Terminated), progress=lambda path, done, total: None))
+        with open_index(lab.repo) as index:
+            assert list(index.select()) == []
+        assert [(entry.state, entry.job.attempts) for entry in queue.entries(lab.repo)] == [("queued", attempt)]
+    (outcome,) = drain(lab.repo, stopped(Terminated), progress=lambda path, done, total: None)
+    assert (outcome.what, outcome.status) == ("ran", "interrupted")
+    assert queue.entries(lab.repo) == []
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, Terminated])
+def test_what_no_queue_holds_is_recorded_when_it_is_stopped(lab: Lab, error: type[KeyboardInterrupt]) -> None:
+    """Style E2."""
+    with pytest.raises(error):
+        reconciled(lab, stopped(error))
+    (again,) = reconciled(lab)
+    assert (again.what, again.status) == ("ran-before", "interrupted")
+
+
+def test_ctrl_c_in_a_worker_is_recorded_and_not_tried_again(lab: Lab) -> None:
+    queue.enqueue(lab.repo, "allow", commit=head(lab))
+    with pytest.raises(KeyboardInterrupt):
+        list(drain(lab.repo, stopped(KeyboardInterrupt), progress=lambda path, done, total: None))
+    (again,) = drain(lab.repo, make_services(), progress=lambda path, done, total: None)
+    assert (again.what, again.status) == ("ran-before", "interrupted")
 
 
 def test_draining_empties_the_queue_and_holds_what_is_not_allowed(lab: Lab) -> None:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from timelab import queue
 from timelab.errors import DataError, GitError, StoreError
 from timelab.git.repo import Repo, discover
+from timelab.interrupts import Terminated
 from timelab.names import Oid
 from timelab.queue import Job, enqueue, entries, held, hold, lease, parse_entry, release
 
@@ -212,6 +213,18 @@ def test_what_git_says_of_a_job_costs_an_attempt_so_that_it_ends(lab: Repo) -> N
         with pytest.raises(GitError), leased:
             raise GitError("bad object")
     assert entries(lab) == []
+
+
+def test_a_worker_that_is_told_to_end_costs_an_attempt_and_never_the_job(lab: Repo) -> None:
+    """Design 2: as a killed one does; after the last its run is recorded as interrupted, so the job must stay."""
+    enqueue(lab, "nudge", commit=A)
+    for expected in range(1, queue.MAX_ATTEMPTS + 3):
+        leased = lease(lab)
+        assert leased is not None
+        assert leased.job.attempts == expected
+        with pytest.raises(Terminated), leased:
+            raise Terminated
+    assert [entry.state for entry in entries(lab)] == ["queued"]
 
 
 def test_a_job_that_is_kept_goes_back_as_if_it_had_not_been_begun(lab: Repo) -> None:

@@ -23,7 +23,7 @@ def command(wait: bool) -> int:
     from timelab.store.recover import heal
 
     repo = current_repo()
-    # A worker that is told to stop records what it interrupts, as a person's Ctrl-C does.
+    # A worker that is told to end gives its job back at once, and the attempt counts; Ctrl-C is recorded.
     stop_on_signals()
     heal(repo)
     progress = Progress()
