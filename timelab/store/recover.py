@@ -58,11 +58,7 @@ def announce_run(repo: Repo, staging: Path, run_id: str, reached: Reached = no_s
 
     Needs no lock: writers do this at the same time, and only the rest one after another.
     """
-    folders.normalise(staging)
-    written = trees.write_folder(repo, staging)
-    entries = trees.read_tree(repo, written)
-    if entries.pop(RUNNING_FILE.encode(), None):
-        written = trees.write_entries(repo, entries)
+    written = _write_objects(repo, staging)
     reached("tree")
     intent = Intent(
         name=run_id,
@@ -76,6 +72,13 @@ def announce_run(repo: Repo, staging: Path, run_id: str, reached: Reached = no_s
     journal.announce(repo, intent)
     reached("journal")
     return intent
+
+
+def _write_objects(repo: Repo, staging: Path) -> Oid:
+    folders.normalise(staging)
+    written = trees.write_folder(repo, staging)
+    entries = trees.read_tree(repo, written)
+    return trees.write_entries(repo, entries) if entries.pop(RUNNING_FILE.encode(), None) else written
 
 
 def drain(repo: Repo, reached: Reached = no_stop) -> list[RunId]:
@@ -152,7 +155,11 @@ def _recorded(repo: Repo, index: Index, intent: Intent) -> Recorded | None:
 
 
 def _append(repo: Repo, ref: str, intent: Intent) -> Recorded:
-    tree = Oid(intent.tree or "")
+    tree, staging = Oid(intent.tree or ""), _staging_of(intent)
+    if not _has_objects(repo, tree):
+        # Until the chain holds them no ref does, so that `git gc --prune=now` takes the objects of who was cut off.
+        if staging is None or not staging.is_dir() or _write_objects(repo, staging) != tree:
+            raise StoreError("its files are neither in the object database nor whole in its staging folder")
     found = trees.entry_at(repo, tree, RUN_FILE)
     data = trees.read_blob(repo, found.oid) if found else b""
     draft = parse_run(data, "", ref)
@@ -164,6 +171,14 @@ def _append(repo: Repo, ref: str, intent: Intent) -> Recorded:
     run = parse_run(data, oid, ref)
     assert run is not None
     return Recorded(run, tree, data, work_of(repo, intent), _staging_of(intent))
+
+
+def _has_objects(repo: Repo, tree: Oid) -> bool:
+    held = repo.pygit2()
+    try:
+        return all(entry.oid in held for _, entry in trees.walk_tree(repo, tree))
+    except DataError:
+        return False
 
 
 def _staging_of(intent: Intent) -> Path | None:

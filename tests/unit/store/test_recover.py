@@ -4,11 +4,13 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.helpers import Lab, make_files
+from tests.records import loose_path
 from timelab.atomic import process_start
 from timelab.git.repo import discover
 from timelab.store import journal
@@ -149,6 +151,41 @@ def test_an_announced_run_is_finished_even_without_its_staging_folder(lab: Lab) 
     (run,) = runs(lab.repo)
     assert run.folder is not None
     assert (run.folder / "output/answer.json").read_bytes() == make_files(0)["output/answer.json"]
+
+
+@pytest.mark.parametrize("left", ["all", "tree only"])
+def test_an_announced_run_whose_objects_were_pruned_is_written_again(lab: Lab, left: str) -> None:
+    """No ref holds them before the chain does: a gc after a crash takes them, and the staging folder has them still."""
+    manifest, staging = lab.stage(0)
+    (staging / "run.json").write_bytes(manifest.to_bytes())
+    running(staging, dead_pid(), "long ago")
+    tree = announce_run(lab.repo, staging, manifest.run_id).tree
+    if left == "all":
+        lab.git("gc", "--quiet", "--prune=now")
+    else:
+        loose_path(lab, lab.git("rev-parse", f"{tree}:output/answer.json")).unlink()
+    assert heal(replace(lab.repo)).finished == (manifest.run_id,)
+    assert lab.git("fsck", "--strict", "--no-dangling") == ""
+    (run,) = runs(replace(lab.repo))
+    assert run.folder is not None
+    assert (run.folder / "output/answer.json").read_bytes() == make_files(0)["output/answer.json"]
+
+
+@pytest.mark.parametrize("left", ["none", "all but one"])
+def test_an_announced_run_whose_objects_and_files_are_gone_is_set_aside(
+    lab: Lab, caplog: pytest.LogCaptureFixture, left: str
+) -> None:
+    manifest, staging = lab.stage(0)
+    (staging / "run.json").write_bytes(manifest.to_bytes())
+    tree = announce_run(lab.repo, staging, manifest.run_id).tree
+    (staging / "output/answer.json").write_bytes(b"other")
+    if left == "none":
+        lab.git("gc", "--quiet", "--prune=now")
+    else:
+        loose_path(lab, lab.git("rev-parse", f"{tree}:output/answer.json")).unlink()
+    assert heal(replace(lab.repo)).finished == ()
+    assert "cannot be recorded" in caplog.text
+    assert (lab.repo.timelab_dir / "quarantine" / manifest.run_id).is_dir()
 
 
 def test_an_announced_run_that_is_none_is_set_aside(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
