@@ -47,7 +47,8 @@ class Candidate:
 class Outcome:
     """Is what became of one candidate, or of one rewritten commit.
 
-    `earlier` is the run that it has already; `folder` the absolute artifact path; `reason` one line for people.
+    `earlier` is the run that it has already; `folder` the absolute artifact path; `reason` one line for people,
+    `error_slug` the same for programs.
     `postponed` is one whose record could not be written now (a full disk): the queue keeps it.
     """
 
@@ -59,6 +60,7 @@ class Outcome:
     earlier: str | None = None
     folder: str | None = None
     reason: str | None = None
+    error_slug: str | None = None
 
 
 Progress = Callable[[str, int, int], None]
@@ -238,6 +240,7 @@ def _run(repo: Repo, services: Services, candidate: Candidate, attempts: int | N
         run_id=manifest.run_id,
         folder=str(stored.folder) if stored.folder else None,
         reason=manifest.error.message if manifest.error else None,
+        error_slug=manifest.error.slug if manifest.error else None,
     )
 
 
@@ -327,4 +330,12 @@ def _outcomes_of_others(repo: Repo, job: Job) -> Iterator[Outcome]:
         rows = [row for commit in job_commits(repo, job) for row in index.select(git_sha=commit)]
     for row in rows:
         folder = None if repo.root is None else str(repo.root / row.artifacts_path)
-        yield Outcome("ran", row.spec_path, row.git_sha or "", row.status, run_id=row.run_id, folder=folder)
+        yield Outcome(
+            "ran",
+            row.spec_path,
+            row.git_sha or "",
+            row.status,
+            run_id=row.run_id,
+            folder=folder,
+            error_slug=row.error_slug,
+        )

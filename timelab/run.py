@@ -26,7 +26,6 @@ from timelab.git.repo import Repo
 from timelab.manifest import (
     Determinism,
     Failure,
-    Manifest,
     SandboxRecord,
     Status,
     Usage,
@@ -53,7 +52,7 @@ EXIT_CODES: Mapping[Status, int] = {
     Status.INVALID: 65,
     Status.REFUSED: 70,
 }
-"""What `timelab run` ends with, by how the run ended (design 2); a pinned model that does not match is 65."""
+"""What a run ends with by its status alone; `exit_code_of` is the whole mapping (design 2)."""
 
 
 _SAME_MOMENT_TRIES = 5
@@ -338,8 +337,6 @@ def _scratch(repo: Repo, run_id: str) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def exit_code_of(manifest: Manifest) -> int:
-    """Returns the exit code that a run's record asks for (design 2)."""
-    if manifest.error is not None and manifest.error.slug == ModelMismatch.slug:
-        return ModelMismatch.exit_code
-    return EXIT_CODES[manifest.status]
+def exit_code_of(status: Status, error_slug: str | None) -> int:
+    """Returns the exit code that a run's end asks for, by how it ended and why (design 2)."""
+    return ModelMismatch.exit_code if error_slug == ModelMismatch.slug else EXIT_CODES[status]

@@ -54,6 +54,22 @@ def test_json_names_run_status_and_folder(notebook: Notebook) -> None:
     assert notebook.json("ran", "ai", "specs/hello.yaml")["status"] == "ok"
 
 
+def test_a_pinned_model_that_does_not_match_is_65_whoever_asks(notebook: Notebook) -> None:
+    """Design 2, 6: by name, as what is pending, and as what the queue holds."""
+    spec = "timelab: 1\nkind: llm\nmodel: 'builtin:extractive@1@sha256:{}'\nprompt: Say it in 1 sentence. One. Two.\n"
+    notebook.commit({"specs/pin.yaml": spec.format("0" * 64)})
+    repo = discover(notebook.root)
+    open_allow_list(repo).trust(repo)
+    open_allow_list(repo).allow_tree(repo, Oid(notebook.git("rev-parse", "HEAD^{tree}")))
+    (outcome,) = notebook.json("pending", "run", "--pending", "HEAD", code=65)
+    assert (outcome["status"], outcome["error_slug"]) == ("refused", "model-mismatch")
+    assert notebook.timelab("run", "specs/pin.yaml").code == 65
+    commit = notebook.commit({"specs/pin.yaml": spec.format("1" * 64)})
+    open_allow_list(repo).allow_tree(repo, Oid(notebook.git("rev-parse", "HEAD^{tree}")))
+    queue.enqueue(repo, "allow", commit=Oid(commit))
+    assert notebook.timelab("work").code == 65
+
+
 def test_commit_first_gives_the_record_a_commit(notebook: Notebook) -> None:
     notebook.write("specs/new.yaml", HELLO)
     notebook.write("unrelated.txt", "stays as it is\n")

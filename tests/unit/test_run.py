@@ -80,7 +80,7 @@ def test_a_run_goes_from_spec_to_record_in_one_call(lab: Lab) -> None:
 def test_an_error_of_the_task_is_recorded_with_its_name(lab: Lab, error: TaskError, status: Status, code: int) -> None:
     """A26, A68, G3, G7: a failed run leaves a record like any other, and what it had written."""
     manifest = run(lab, raising(error))
-    assert (manifest.status, exit_code_of(manifest)) == (status, code)
+    assert (manifest.status, exit_code_of(manifest.status, error.slug)) == (status, code)
     assert manifest.error == Failure(slug=error.slug, message=error.message)
     assert "logs/stdout.txt" in {item.path for item in manifest.artifacts}
 

@@ -91,7 +91,8 @@ def run_file(repo: Repo, file: str, *, commit_first: bool, as_json: bool) -> int
     finally:
         progress.clear()
     _print_stored(stored, as_json)
-    return exit_code_of(stored.manifest())
+    manifest = stored.manifest()
+    return exit_code_of(manifest.status, manifest.error.slug if manifest.error else None)
 
 
 def _check_first(repo: Repo, path: RepoPath) -> None:
@@ -232,8 +233,10 @@ def print_outcome(outcome: Outcome) -> None:
 def worst_code(outcomes: list[Outcome]) -> int:
     """Returns the exit code for several runs: 0 if all are ok, else the largest of what each would end with."""
     from timelab.manifest import Status
-    from timelab.run import EXIT_CODES
+    from timelab.run import exit_code_of
 
-    codes = [EXIT_CODES[Status(each.status)] for each in outcomes if each.what == "ran" and each.status]
+    codes = [
+        exit_code_of(Status(each.status), each.error_slug) for each in outcomes if each.what == "ran" and each.status
+    ]
     codes += [70 for each in outcomes if each.what in ("failed", "postponed")]
     return max(codes, default=0)
