@@ -22,8 +22,16 @@ _SETTINGS = (
     ("core.quotePath", "false"),
     ("gc.auto", "0"),
     ("maintenance.auto", "false"),
+    # It would start gpg.program, which a repository may name too.
+    ("log.showSignature", "false"),
 )
-_PREFIX = tuple(word for name, value in _SETTINGS for word in ("-c", f"{name}={value}"))
+_PREFIX = ("--no-pager", *(word for name, value in _SETTINGS for word in ("-c", f"{name}={value}")))
+_DIFFING = frozenset({"diff", "diff-files", "diff-index", "diff-tree", "log", "show"})
+_NO_DRIVERS = ("--no-ext-diff", "--no-textconv")
+"""Keeps diff.external, diff.<driver>.command and diff.<driver>.textconv from being started."""
+
+_NETWORK = frozenset({"clone", "fetch", "ls-remote", "push"})
+_VALUED = ("-c", "-C", "--git-dir", "--work-tree")
 _TRANSPORT = ("SSH_AUTH_SOCK", "SSH_ASKPASS", "SSH_ASKPASS_REQUIRE", "DISPLAY", "WAYLAND_DISPLAY", "GPG_TTY")
 
 
@@ -59,13 +67,19 @@ def git(
     Raises:
         GitError: git is missing, was too slow, wrote more than 1 GiB, or (with `check`) said no.
     """
+    at = _verb_at(args)
+    verb = str(args[at]) if at < len(args) else ""
+    drivers = _NO_DRIVERS if verb in _DIFFING else ()
+    words = ["git", *_PREFIX, *args[: at + 1], *drivers, *args[at + 1 :]]
+    whole_env = git_env(env)
+    if verb not in _NETWORK and whole_env["GIT_NO_LAZY_FETCH"] == "1":
+        # Before git 2.44 this alone keeps a missing object from starting core.sshCommand or remote.*.uploadpack.
+        whole_env["GIT_ALLOW_PROTOCOL"] = "none"
     try:
-        done = run(
-            ["git", *_PREFIX, *args], cwd=cwd, env=git_env(env), input=input, timeout_s=timeout_s, max_bytes=_MAX_BYTES
-        )
+        done = run(words, cwd=cwd, env=whole_env, input=input, timeout_s=timeout_s, max_bytes=_MAX_BYTES)
     except RunError as error:
         raise GitError(error.message, hint="is git installed, and does the folder exist?") from error
-    what = _verb(args)
+    what = verb[:40]
     if done.timed_out:
         raise GitError(f"git {what} took longer than {timeout_s:g} s")
     if done.truncated:
@@ -75,8 +89,11 @@ def git(
     return done
 
 
-def _verb(args: Sequence[str | Path]) -> str:
-    return next((str(word) for word in args if not str(word).startswith("-")), "")[:40]
+def _verb_at(args: Sequence[str | Path]) -> int:
+    at = 0
+    while at < len(args) and str(args[at]).startswith("-"):
+        at += 2 if args[at] in _VALUED else 1
+    return at
 
 
 def said(done: Completed) -> str:

@@ -43,6 +43,69 @@ def test_no_program_of_the_repository_is_started(repo: Path) -> None:
     assert not marker.exists()
 
 
+def plant(repo: Path, tmp_path: Path) -> Path:
+    """Names one program wherever a repository's configuration may name one; returns the mark that it leaves."""
+    marker, program = tmp_path / "started", tmp_path / "program"
+    program.write_text(f'#!/bin/sh\necho "$0 $*" >>{marker}\nexit 1\n')
+    program.chmod(0o755)
+    settings = {"log.showSignature": "true", "pager.log": "true", "diff.evil.binary": "true"}
+    for name in (
+        *("gpg.program", "gpg.ssh.program", "gpg.x509.program", "core.pager", "core.editor", "core.fsmonitor"),
+        *("core.sshCommand", "core.gitProxy", "core.askPass", "diff.external", "diff.evil.command"),
+        *("diff.evil.textconv", "credential.helper", "remote.origin.uploadpack", "interactive.diffFilter"),
+    ):
+        settings[name] = str(program)
+    settings.update({"remote.origin.url": "host:path", "remote.origin.promisor": "true"})
+    settings.update({"core.repositoryFormatVersion": "1", "extensions.partialClone": "origin"})
+    with (repo / ".git/config").open("a") as stream:
+        for name, value in settings.items():
+            section, _, key = name.rpartition(".")
+            head, _, middle = section.partition(".")
+            stream.write(f'[{head} "{middle}"]\n' if middle else f"[{head}]\n")
+            stream.write(f"\t{key} = {value}\n")
+    (repo / ".git/info").mkdir(exist_ok=True)
+    (repo / ".git/info/attributes").write_text("* diff=evil\n")
+    return marker
+
+
+def sign(repo: Path) -> None:
+    """Puts a signature on HEAD, which no program has made."""
+    data = git(["cat-file", "commit", "HEAD"], cwd=repo).stdout
+    header, _, message = data.partition(b"\n\n")
+    armour = b"gpgsig -----BEGIN PGP SIGNATURE-----\n \n iQ==\n -----END PGP SIGNATURE-----"
+    made = git(
+        ["hash-object", "-t", "commit", "-w", "--stdin"], cwd=repo, input=header + b"\n" + armour + b"\n\n" + message
+    )
+    git(["update-ref", "HEAD", made.stdout.decode().strip()], cwd=repo)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["log", "-1"],
+        ["log", "-1", "-p", "--root"],
+        ["-c", "i18n.logOutputEncoding=UTF-8", "log", "-1"],
+        ["show", "HEAD"],
+        ["diff", "HEAD~1"],
+        ["diff", "--quiet", "HEAD~1"],
+        ["diff-tree", "-p", "--root", "HEAD"],
+        ["diff-index", "-p", "HEAD~1"],
+        ["status", "--porcelain"],
+        ["cat-file", "-e", "1" * 40],
+        ["rev-list", "--objects", "HEAD", "1" * 40],
+    ],
+)
+def test_no_program_that_the_configuration_names_is_started(repo: Path, tmp_path: Path, words: list[str]) -> None:
+    """Design 4: a repository that came from somebody else may be read."""
+    (repo / "README.md").write_text("changed\n")
+    git(["-c", "user.name=A", "-c", "user.email=a@b.invalid", "commit", "-qam", "second"], cwd=repo)
+    sign(repo)
+    marker = plant(repo, tmp_path)
+    (repo / "README.md").write_text("again\n")
+    git(words, cwd=repo, check=False)
+    assert not marker.exists(), marker.read_text()
+
+
 def test_a_failure_names_the_verb_and_what_git_said(repo: Path) -> None:
     with pytest.raises(GitError, match=r"^git rev-parse failed with 128: fatal: Needed a single revision$"):
         git(["rev-parse", "--verify", "nothing"], cwd=repo)
