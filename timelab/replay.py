@@ -93,7 +93,9 @@ def replay(
         return _cannot(manifest, f"a part of the commit is not here: {damage.message}", None)
     result = again.manifest()
     error = result.error
-    if error is not None and error.slug in _LACKING and (manifest.error is None or manifest.error.slug != error.slug):
+    if error is not None and result.status is Status.REFUSED:
+        return _cannot(manifest, f"it is refused here: {error.message}", again.run_id)
+    if error is not None and error.slug in _LACKING:
         part = "the record's answer" if changed.recorded and error.slug == ProviderError.slug else _LACKING[error.slug]
         return _cannot(manifest, f"{part} is not here: {error.message}", again.run_id)
     return _compare(manifest, result, original, _Files(repo, again), from_record=changed.recorded)
@@ -157,6 +159,8 @@ def _check_record(manifest: Manifest, services: Services, *, with_shell: bool) -
         raise _Cannot("a secret was taken out of the record, and what ran is not kept")
     if manifest.status is Status.INVALID:
         raise _Cannot("the spec was invalid: nothing ran that could run again")
+    if manifest.status is Status.INTERRUPTED:
+        raise _Cannot("the run was interrupted: what it would have made is unknown")
     kinds = {"self", *(shell.kind for shell in services.shells)}
     if with_shell and manifest.shell.kind not in kinds:
         raise _Cannot(f"the shell is of kind {manifest.shell.kind}, which is not available here")
@@ -269,15 +273,16 @@ def _compare(
         reasons = (*reasons, FROM_RECORD)
     causes = causes_of(found)
     verdict = _verdict(artifacts, outcome)
-    cause = None
-    if verdict == "differs":
-        cause = causes[0] if causes else NONDETERMINISM
+    level = before.determinism.level
+    why = causes[0] if causes else NONDETERMINISM
+    is_held = _is_held(level, verdict, why, has_ended_alike=not outcome)
+    cause = why if verdict == "differs" or not is_held else None
     return ReplayReport(
         run_id=before.run_id,
         replay_id=after.run_id,
-        ok=verdict != "differs",
+        ok=is_held,
         verdict=verdict,
-        held_to=before.determinism.level,
+        held_to=level,
         reasons=reasons,
         missing=None,
         cause=cause,
@@ -293,3 +298,14 @@ def _verdict(artifacts: tuple[FileDiff, ...], outcome: tuple[Outcome, ...]) -> L
     if outcome or verdicts & {"differs", "missing", "new"}:
         return "differs"
     return "equal" if "equal" in verdicts else "identical"
+
+
+def _is_held(level: str, verdict: str, cause: str, *, has_ended_alike: bool) -> bool:
+    """Says whether a verdict is what the record claims (design 6).
+
+    `exact` claims the same bytes, `same-text` the same after normalising. `none` claims nothing of outputs as long as
+    nothing changed that explains them; how a run ended, and a difference that has a cause, count at every level.
+    """
+    if verdict == "differs":
+        return level == "none" and cause == NONDETERMINISM and has_ended_alike
+    return verdict == "identical" or level != "exact"

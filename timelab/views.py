@@ -151,10 +151,11 @@ class Outcome:
 class ReplayReport:
     """Is what came of one replay.
 
-    `verdict` is of all outputs and of how the run ended; `ok` says that it is `identical` or `equal`. `held_to` is the
-    level of determinism that the record claims (design 6) and `reasons` why it is no higher. `missing` says which part
-    is not here when the verdict is `cannot`. `cause` is the first of `causes`, or `nondeterminism` when something
-    differs and no cause changed.
+    `verdict` is of all outputs and of how the run ended. `held_to` is the level of determinism that the record claims
+    (design 6) and `reasons` why it is no higher; `ok` says that the verdict is what it claims: `exact` wants
+    `identical`, `same-text` also takes `equal`, `none` also outputs that differ where nothing changed that explains it.
+    `missing` says which part is not here when the verdict is `cannot`. `cause` is the first of `causes`, or
+    `nondeterminism` when something differs and no cause changed.
     """
 
     run_id: str

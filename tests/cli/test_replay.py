@@ -43,6 +43,28 @@ def test_what_cannot_be_had_is_named(notebook: Notebook) -> None:
     assert said.out == "replay of ID8 bad  cannot\n  missing: there is no specs/bad.yaml at HEAD\n"
 
 
+def test_a_run_that_never_got_into_its_shell_cannot_be_replayed(notebook: Notebook) -> None:
+    """Nothing ran then, and nothing now: two times nothing is not `identical`."""
+    files = {"env/lost/pyproject.toml": "not TOML\n", "env/lost/uv.lock": "not TOML\n"}
+    notebook.commit({**files, "specs/lost.yaml": "timelab: 1\nkind: command\nprofile: lost\nargv: [sh, -c, 'true']\n"})
+    assert notebook.timelab("run", "specs/lost.yaml").code == 70
+    said = notebook.timelab("replay", "last")
+    assert said.code == 65
+    assert said.out.startswith("replay of ID8 lost as ID8  cannot\n  missing: the pinned shell is not here: ")
+
+
+def test_outputs_may_differ_where_the_record_claims_none(notebook: Notebook) -> None:
+    """Design 6: told as it is, and no failure; `host` is no pinned shell."""
+    argv = 'argv: [sh, -c, "cat /proc/sys/kernel/random/uuid > $TIMELAB_OUTPUT/x.txt"]'
+    notebook.commit({"specs/dice.yaml": f"timelab: 1\nkind: command\nprofile: host\n{argv}\n"})
+    assert notebook.timelab("run", "specs/dice.yaml").code == 0
+    said = notebook.timelab("replay", "last")
+    assert (said.code, said.err) == (0, "")
+    assert said.out.splitlines()[0].endswith("  differs")
+    assert "  cause: nondeterminism" in said.out
+    assert "the record claims none: " in said.out and ", so this is no failure" in said.out
+
+
 def test_wrong_calls_end_with_64_and_run_nothing(notebook: Notebook) -> None:
     """A222–A224."""
     before = len(notebook.runs())

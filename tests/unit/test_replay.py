@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -46,7 +46,10 @@ class FakeExecutor:
     kind: str = "llm"
     noise: str = ""
     weights: str = "a"
+    sort_keys: bool = False
+    level: Literal["exact", "same-text", "none"] = "same-text"
     error: Failure | None = None
+    status: Status = Status.FAILED
 
     def execute(self, context: TaskContext) -> TaskResult:
         plan, spec = context.plan, context.plan.spec
@@ -55,9 +58,10 @@ class FakeExecutor:
         prompt = spec.prompt if isinstance(spec, LlmSpec) else ""
         code = (context.source / "tool.py").read_text() if context.source else ""
         params = json.dumps(plan.params, sort_keys=True)
-        answer = {"input": None, "output": f"{asked} {prompt} {text} {params} {self.noise} {code}"}
+        answer = {"z": None, "output": f"{asked} {prompt} {text} {params} {self.noise} {code}"}
         if self.error is None:
-            (context.staging / "output/output.jsonl").write_text(json.dumps(answer) + "\n")
+            data = json.dumps(answer, sort_keys=self.sort_keys) + "\n"
+            (context.staging / "output/output.jsonl").write_text(data)
         model = ModelRecord(
             name=asked,
             hash=Digest("sha256:" + self.weights * 64),
@@ -66,12 +70,12 @@ class FakeExecutor:
             degraded=False,
         )
         return TaskResult(
-            status=Status.OK if self.error is None else Status.FAILED,
+            status=Status.OK if self.error is None else self.status,
             cmd=(),
             exit_code=None,
             usage=Usage(wall_ms=1),
             sandbox=SandboxRecord(kind="not-needed", network="none", enforced=True, as_root=False),
-            determinism=Determinism(level="same-text", seed_drawn=False, reasons=()),
+            determinism=Determinism(level=self.level, seed_drawn=False, reasons=()),
             model=model if self.kind == "llm" else None,
             error=self.error,
         )
@@ -290,6 +294,66 @@ def test_a_part_that_is_found_missing_while_it_runs_is_named_too(world: World) -
     report = world.replay(stored)
     assert report.verdict == "cannot" and report.replay_id is not None
     assert report.missing == "the model's weights is not here: sha256 is another"
+
+
+@pytest.mark.parametrize("slug", ["shell", "sandbox", "provider", "model-mismatch", "missing-extra"])
+def test_a_part_that_the_record_lacked_too_is_not_identical(world: World, slug: str) -> None:
+    """A run that never got into its shell made nothing: that nothing came again proves nothing."""
+    world.executors["command"].error = Failure(slug=slug, message="not here")
+    report = world.replay(world.run("specs/do.yaml"))
+    assert (report.verdict, report.ok) == ("cannot", False)
+
+
+def test_a_replay_that_is_refused_cannot_be_had(world: World) -> None:
+    world.executors["command"].error = Failure(slug="determinism", message="not here")
+    world.executors["command"].status = Status.REFUSED
+    report = world.replay(world.run("specs/do.yaml"))
+    assert (report.verdict, report.missing) == ("cannot", "it is refused here: not here")
+
+
+def test_an_interrupted_record_cannot_be_replayed(world: World) -> None:
+    """What it would have made is unknown, whatever comes out now."""
+    world.executors["command"].error = Failure(slug="interrupted", message="stopped")
+    world.executors["command"].status = Status.INTERRUPTED
+    stored = world.run("specs/do.yaml")
+    world.executors["command"].error = None
+    report = world.replay(stored)
+    assert (report.verdict, report.replay_id) == ("cannot", None)
+    assert report.missing == "the run was interrupted: what it would have made is unknown"
+
+
+@pytest.mark.parametrize(
+    ("level", "change", "verdict", "ok"),
+    [
+        ("exact", {}, "identical", True),
+        ("exact", {"sort_keys": True}, "equal", False),
+        ("exact", {"noise": "the moon"}, "differs", False),
+        ("same-text", {"sort_keys": True}, "equal", True),
+        ("same-text", {"noise": "the moon"}, "differs", False),
+        ("none", {"sort_keys": True}, "equal", True),
+        ("none", {"noise": "the moon"}, "differs", True),
+        ("none", {"error": Failure(slug="task", message="no")}, "differs", False),
+    ],
+)
+def test_a_replay_is_held_to_the_level_that_the_record_claims(
+    world: World, level: Literal["exact", "same-text", "none"], change: dict[str, Any], verdict: str, ok: bool
+) -> None:
+    """A15, A183, design 6: what `none` claims is how the run ended, and no more."""
+    world.executors["command"].level = level
+    stored = world.run("specs/do.yaml")
+    for name, value in change.items():
+        setattr(world.executors["command"], name, value)
+    report = world.replay(stored)
+    assert (report.verdict, report.ok, report.held_to) == (verdict, ok, level)
+    assert (report.cause is None) == (verdict == "identical" or (verdict == "equal" and ok))
+
+
+def test_a_difference_that_has_a_cause_counts_at_every_level(world: World) -> None:
+    world.executors["command"].level = "none"
+    stored = world.run("specs/do.yaml")
+    world.commit({"tool.py": "two"})
+    report = world.replay(stored, at="HEAD")
+    assert (report.verdict, report.cause, report.ok) == ("differs", "code", False)
 
 
 def test_a_commit_that_is_not_here_is_named(world: World) -> None:

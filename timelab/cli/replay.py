@@ -36,11 +36,14 @@ def command(
     Each artifact is `identical`, `equal` (JSON keys in another order, floats within 1e-9), `differs`, `missing` or
     `new`; the verdict is `cannot` when a part of the record is not here. A replay is itself a run.
 
+    It is held to the level that the record claims: `exact` wants `identical`, `same-text` also takes `equal`; with
+    `none` the outputs may differ, as long as nothing changed that explains it and the run ends as it did.
+
     With `--recorded` the answers themselves are not put to the test: what is made of them is, and that the run would
     ask the same.
 
     \b
-    Exit code: 0 identical or equal, 65 something differs or cannot be had.
+    Exit code: 0 what the record claims came out, 65 it did not, or cannot be had.
     """
     from timelab.cli import render
     from timelab.cli.progress import Progress
@@ -139,7 +142,8 @@ def _print_cause(report: ReplayReport) -> None:
     if report.cause == "nondeterminism":
         why = "; ".join(report.reasons)
         claim = f"the record claims {report.held_to}" + (f": {why}" if why else "")
-        render.out(f"    spec, code, inputs, shell, model and parameters are equal; {render.plain(claim)}")
+        held = ", so this is no failure" if report.ok else ""
+        render.out(f"    spec, code, inputs, shell, model and parameters are equal; {render.plain(claim)}{held}")
     first = next((item for item in report.artifacts if item.first is not None), None)
     if first is not None:
         print_first(first)
