@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,9 +25,14 @@ from timelab.queue import Job
 
 _PLAIN = ("commit: ", "commit (initial): ", "commit (amend): ")
 _AMEND = "commit (amend): "
-# What else makes a commit on this machine out of one that is here, by name of its reflog entry. `am` is not among them:
-# there the content comes from a mail.
-_LOCAL = ("commit (", "rebase", "cherry-pick", "revert")
+# What else makes a commit on this machine out of one that is here, by its reflog entry: `rebase (pick): `, or with the
+# words that the user typed, `pull -q --rebase origin main (pick): `. The first step in brackets counts: what follows it
+# is the commit's own subject. `(start)`, `(finish)` and `fast-forward` go to a commit that may be a stranger's, and
+# `am` takes the content from a mail.
+_LOCAL = re.compile(
+    r"commit \(|(?:cherry-pick|revert): |(?:rebase|pull)\b[^()]*\((?:pick|reword|edit|squash|fixup|continue)\): "
+)
+_MOVED = re.compile(r"[^()]*(?:\([a-z]+\))?: fast-forward")
 
 
 class AllowList:
@@ -211,7 +217,7 @@ class Evidence:
         for move in (*known, *moves):
             if move.subject.startswith(_PLAIN):
                 plain.setdefault(move.commit, move.previous if move.subject.startswith(_AMEND) else None)
-            elif move.subject.startswith(_LOCAL):
+            elif _LOCAL.match(move.subject) and not _MOVED.fullmatch(move.subject):
                 local.add(move.commit)
             elif move.subject.startswith("am: "):
                 foreign.add(move.commit)

@@ -404,6 +404,24 @@ def test_remote_ids_are_written_down(lab: Repo, repo: Path, git: Git, tmp_path: 
     assert [job.remote_ids for job in jobs(lab)] == [frozenset({far})]
 
 
+@pytest.mark.parametrize("fetched_in", ["main", "side", "third"])
+@pytest.mark.parametrize("committed_in", ["main", "side"])
+def test_what_any_work_tree_fetched_is_written_down(
+    lab: Repo, repo: Path, git: Git, tmp_path: Path, fetched_in: str, committed_in: str
+) -> None:
+    """Design 4: each work tree has a FETCH_HEAD of its own, and any of them can commit what another fetched."""
+    rooms = {"main": repo, "side": tmp_path / "side", "third": tmp_path / "a third"}
+    for name in ("side", "third"):
+        git("worktree", "add", "-q", "-b", name, str(rooms[name]), cwd=repo)
+    far = tmp_path / "far"
+    git("clone", "-q", str(repo), str(far), cwd=tmp_path)
+    git("commit", "-q", "--allow-empty", "-m", "a stranger's", cwd=far)
+    git("fetch", "-q", str(far), "main", cwd=rooms[fetched_in])
+    write(rooms[committed_in], "specs/a.yaml")
+    commit(rooms[committed_in])
+    assert [job.remote_ids for job in jobs(lab)] == [frozenset({git("rev-parse", "HEAD", cwd=far)})]
+
+
 # --- pre-commit ---
 
 

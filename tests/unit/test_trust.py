@@ -15,7 +15,7 @@ from timelab.git import origins
 from timelab.git.repo import Repo, discover
 from timelab.names import Oid
 from timelab.queue import Job
-from timelab.trust import AllowList, open_allow_list, plain_commit, trust_folder
+from timelab.trust import AllowList, Evidence, open_allow_list, plain_commit, trust_folder
 
 EVE = {
     "GIT_AUTHOR_NAME": "Eve",
@@ -303,6 +303,62 @@ def test_one_s_own_file_stays_one_s_own_when_pushed_rebased_or_merged(
     open_allow_list(lab).allow_own(lab, job, [pair(repo, git), pair(repo, git, "data/cases.csv")])
     assert open_allow_list(lab).is_allowed(*pair(repo, git))
     assert open_allow_list(lab).is_allowed(*pair(repo, git, "data/cases.csv"))
+
+
+def test_what_pull_rebased_stays_one_s_own(lab: Repo, repo: Path, git: Git, theirs: Path) -> None:
+    """Its reflog entries carry the words that were typed: `pull -q --rebase origin side (pick): data`."""
+    git("push", "-q", "origin", "HEAD:refs/heads/side", cwd=repo)
+    git("checkout", "-q", "side", cwd=theirs)
+    put(theirs, git, "other", "x", **EVE)
+    put(repo, git, "data/cases.csv", "1,2\n", "data")
+    git("pull", "-q", "--rebase", "origin", "side", cwd=repo)
+    git("push", "-q", "origin", "HEAD:refs/heads/pushed", cwd=repo)
+    put(repo, git, SPEC, "x")
+    job = job_of(lab, git)
+    open_allow_list(lab).allow_own(lab, job, [pair(repo, git, "data/cases.csv")])
+    assert open_allow_list(lab).is_allowed(*pair(repo, git, "data/cases.csv"))
+
+
+def test_a_forged_commit_that_a_rebase_went_to_is_still_a_stranger_s(
+    lab: Repo, repo: Path, git: Git, theirs: Path
+) -> None:
+    """`rebase (start)` and `(finish)` make nothing here: they go to what was fetched."""
+    put(theirs, git, SPEC, "forged", "forged")
+    git("fetch", "-q", "origin", cwd=repo)
+    before = git("rev-parse", "HEAD", cwd=repo)
+    git("rebase", "-q", "origin/evil", cwd=repo)
+    git("reset", "-q", "--hard", before, cwd=repo)
+    take_file(repo, git)
+    assert plain_commit(lab, job_of(lab, git))
+    assert not is_own(lab, git)
+
+
+@pytest.mark.parametrize(
+    ("subject", "local"),
+    [
+        ("rebase (pick): x", True),
+        ("rebase -i (squash): x", True),
+        ("pull -q --rebase origin refs/heads/a:refs/heads/b (pick): (start): x", True),
+        ("pull --rebase (continue): x", True),
+        ("cherry-pick: x", True),
+        ("revert: x", True),
+        ("commit (cherry-pick): x", True),
+        ("rebase (start): checkout origin/evil", False),
+        ("rebase (finish): refs/heads/main onto 1234", False),
+        ("pull --rebase (start): checkout 1234 (pick): x", False),
+        ("pull --rebase (pick): fast-forward", False),
+        ("cherry-pick: fast-forward", False),
+        ("rebase: fast-forward", False),
+        ("pull origin main: Fast-forward", False),
+        ("reset: moving to (pick): x", False),
+        ("merge x: Fast-forward", False),
+    ],
+)
+def test_a_move_of_the_reflog_is_local_work_or_a_step_to_a_commit_that_was_there(subject: str, local: bool) -> None:
+    commit, previous = Oid("1" * 40), Oid("2" * 40)
+    job = Job(id="x", hook="post-merge", commit=None)
+    found = Evidence.of(job, [origins.Move(commit, previous, subject)], frozenset())
+    assert (commit in found.local) is local
 
 
 def test_a_push_before_the_worker_comes_changes_nothing(lab: Repo, repo: Path, git: Git, theirs: Path) -> None:

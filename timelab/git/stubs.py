@@ -13,7 +13,7 @@ from timelab.plan import EXCLUDED_FOLDERS, SPEC_PATTERNS
 HOOKS: tuple[str, ...] = ("post-commit", "post-rewrite", "post-merge", "pre-commit")
 """The hooks that we install."""
 
-VERSION = 1
+VERSION = 2
 MARKER = "# timelab hook "
 _WATCH_LIMIT_CHARS = 100_000
 
@@ -89,7 +89,8 @@ changed_names() {
 """
 
 # What trust is judged by is written down now, for it changes while a worker waits: design 4. HEAD's reflog gives the
-# commit, how it came about, and (second entry) where HEAD stood before.
+# commit, how it came about, and (second entry) where HEAD stood before. Each linked work tree has a FETCH_HEAD of its
+# own, and what was fetched in one can be committed in another.
 _SAVE = """
 save_entry() {
   hook=$1 base=$2
@@ -105,9 +106,11 @@ save_entry() {
     if [ -n "$base" ]; then printf 'since %s\\n' "$base"; fi
     printf '%s\\n' "$facts"
     git for-each-ref --format='remote %(objectname)' refs/remotes
-    if [ -f "$git_dir/FETCH_HEAD" ]; then
-      while read -r fetched _; do printf 'fetched %s\\n' "$fetched"; done <"$git_dir/FETCH_HEAD"
-    fi
+    for heads in "$common_dir/FETCH_HEAD" "$common_dir"/worktrees/*/FETCH_HEAD; do
+      if [ -f "$heads" ]; then
+        while read -r fetched _; do printf 'fetched %s\\n' "$fetched"; done <"$heads"
+      fi
+    done
     printf 'top %s\\nend\\n' "$PWD"
   } >"$lab/queue/.$hook.$oid.$$" && mv -f "$lab/queue/.$hook.$oid.$$" "$lab/queue/$hook.$oid.$$.job"
 }
