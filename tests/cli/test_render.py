@@ -87,4 +87,11 @@ def test_views_are_json_to_the_depth(capsys: pytest.CaptureFixture[str]) -> None
     render.emit_json([View((Leaf("größe"),), {"a": Leaf("b")})])
     said = capsys.readouterr().out
     assert json.loads(said) == [{"leaves": [{"name": "größe"}], "more": {"a": {"name": "b"}}}]
-    assert "größe" in said
+
+
+@pytest.mark.parametrize("sign", ["\x9b31m", "\u202e", "\udcff", "ö"])
+def test_json_is_ascii_whatever_it_says(capsys: pytest.CaptureFixture[str], sign: str) -> None:
+    """No sign of a name drives a terminal, and a name that is no UTF-8 makes no output that is none."""
+    render.emit_json({"name": sign})
+    printed = capsys.readouterr().out
+    assert printed.isascii() and json.loads(printed) == {"name": sign}

@@ -34,5 +34,5 @@ def command() -> int:
     if not notes.exists():
         notes.write_text(f"# {day.replace('/', '-')}\n")
     write_day(repo, day)
-    render.out(str(repo.root / day))
+    render.out(render.plain(str(repo.root / day)))
     return 0

@@ -168,7 +168,7 @@ def _play(place: Path, home: Path | None) -> int:
     render.out("The results, by their absolute paths:")
     for path in sorted(place.glob("[0-9]*/*/*/ai-team/artifacts/*/output/**/*")):
         if path.is_file():
-            render.out(f"  {path}")
+            render.out(f"  {render.plain(str(path))}")
     return 0
 
 

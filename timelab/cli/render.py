@@ -146,8 +146,8 @@ def lines(every: Iterable[str]) -> None:
 
 
 def emit_json(value: Any) -> None:
-    """Prints a view, or a list of views, as JSON."""
-    click.echo(json.dumps(_as_json(value), ensure_ascii=False, indent=2))
+    """Prints a view, or a list of views, as JSON in ASCII: no sign in it drives a terminal, and it is always UTF-8."""
+    click.echo(json.dumps(_as_json(value), indent=2))
 
 
 def _as_json(value: Any) -> Any:
