@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from tests.cli.notebook import BAD, HELLO, Notebook
 from tests.cli.test_work import enqueue
-from timelab.atomic import process_start
 from timelab.git.repo import discover
+from timelab.store.liveness import hold, release
 
 
 def test_nothing_to_watch_is_said_at_once(notebook: Notebook) -> None:
@@ -30,13 +29,12 @@ def test_a_lost_worker_is_started_again_and_its_runs_are_printed(notebook: Noteb
 
 
 def test_a_watch_gives_up_when_its_time_is_up(notebook: Notebook) -> None:
-    import os
-
     staging = discover(notebook.root).timelab_dir / "staging" / ("e" * 64)
     staging.mkdir(parents=True)
-    owner = {"pid": os.getpid(), "pid_start": process_start(os.getpid())}
-    (staging / "running.json").write_text(json.dumps(owner))
+    (staging / "running.json").write_text("{}")
+    hold(staging)
     said = notebook.timelab("watch", "--timeout", "0")
+    release(staging)
     assert (said.code, said.err) == (70, "timelab: still 0 jobs in the queue, 1 run under way\n")
 
 

@@ -14,8 +14,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from timelab.atomic import process_start, sync_folder
+from timelab.atomic import sync_folder
 from timelab.errors import StoreError
+from timelab.store import liveness
 from timelab.store.layout import journal_folder
 
 if TYPE_CHECKING:
@@ -57,21 +58,21 @@ def announce(repo: Repo, intent: Intent) -> None:
     folder = journal_folder(repo)
     folder.mkdir(parents=True, exist_ok=True)
     data = json.dumps({key: value for key, value in asdict(intent).items() if key != "name"}).encode()
-    # It carries the process that writes it, so that what a crash leaves can be told from what is being written.
-    temporary = folder / f".{secrets.token_hex(8)}.{os.getpid()}"
-    try:
-        with temporary.open("xb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        # A hard link fails when the name is taken: nobody's announcement is overwritten.
-        os.link(temporary, folder / intent.name)
-    except FileExistsError as error:
-        taken = StoreError(f"{intent.name[:12]} is being recorded already", hint="start the run again")
-        taken.slug = "run-exists"
-        raise taken from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    temporary = folder / f".{secrets.token_hex(8)}"
+    with liveness.making(repo):
+        try:
+            with temporary.open("xb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+            # A hard link fails when the name is taken: nobody's announcement is overwritten.
+            os.link(temporary, folder / intent.name)
+        except FileExistsError as error:
+            taken = StoreError(f"{intent.name[:12]} is being recorded already", hint="start the run again")
+            taken.slug = "run-exists"
+            raise taken from error
+        finally:
+            temporary.unlink(missing_ok=True)
     sync_folder(folder)
 
 
@@ -102,10 +103,9 @@ def announced(repo: Repo) -> list[Intent]:
 
 
 def sweep(repo: Repo) -> None:
-    """Removes what the dead had begun to write here; it was never announced."""
+    """Removes what the dead had begun to write here; it was never announced. The caller knows that nobody writes."""
     for path in _files(journal_folder(repo)):
-        maker = path.name.rpartition(".")[2]
-        if path.name.startswith(".") and (not maker.isdigit() or process_start(int(maker)) is None):
+        if path.name.startswith("."):
             path.unlink(missing_ok=True)
 
 

@@ -9,14 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from timelab.atomic import process_start
 from timelab.clock import parse_timestamp
 from timelab.errors import DataError, StoreError
 from timelab.git import chain, refs, trees
 from timelab.git.repo import Repo
 from timelab.git.worktree import remove_tree
 from timelab.names import Oid, RunId
-from timelab.store import corrections, feed, folders, journal
+from timelab.store import corrections, feed, folders, journal, liveness
 from timelab.store.completion import Reached, Recorded, no_stop, project, work_of, write_out
 from timelab.store.index import Index, open_index
 from timelab.store.journal import Intent
@@ -28,8 +27,10 @@ from timelab.store.layout import (
     scratch_folder,
     staging_folder,
 )
+from timelab.store.liveness import is_alive
 from timelab.store.rebuild import refresh as refresh
 from timelab.store.rebuild import reindex as reindex
+from timelab.store.restore import RESTORED
 from timelab.store.rows import ParsedRun, parse_run
 
 logger = logging.getLogger(__name__)
@@ -156,10 +157,9 @@ def _recorded(repo: Repo, index: Index, intent: Intent) -> Recorded | None:
 
 def _append(repo: Repo, ref: str, intent: Intent) -> Recorded:
     tree, staging = Oid(intent.tree or ""), _staging_of(intent)
-    if not _has_objects(repo, tree):
-        # Until the chain holds them no ref does, so that `git gc --prune=now` takes the objects of who was cut off.
-        if staging is None or not staging.is_dir() or _write_objects(repo, staging) != tree:
-            raise StoreError("its files are neither in the object database nor whole in its staging folder")
+    # Until the chain holds them no ref does, so that `git gc --prune=now` takes the objects of who was cut off.
+    if not _has_objects(repo, tree) and (staging is None or not _writes_again(repo, staging, tree)):
+        raise StoreError("its files are neither in the object database nor whole in its staging folder")
     found = trees.entry_at(repo, tree, RUN_FILE)
     data = trees.read_blob(repo, found.oid) if found else b""
     draft = parse_run(data, "", ref)
@@ -179,6 +179,10 @@ def _has_objects(repo: Repo, tree: Oid) -> bool:
         return all(entry.oid in held for _, entry in trees.walk_tree(repo, tree))
     except DataError:
         return False
+
+
+def _writes_again(repo: Repo, staging: Path, tree: Oid) -> bool:
+    return staging.is_dir() and _write_objects(repo, staging) == tree
 
 
 def _staging_of(intent: Intent) -> Path | None:
@@ -225,7 +229,10 @@ def heal(repo: Repo, *, timeout_s: float = 60.0) -> Report:
         finished = drain(repo)
         abandoned = _sweep(repo)
         finished += drain(repo)
-        journal.sweep(repo)
+        with liveness.nobody_makes(repo) as is_quiet:
+            if is_quiet:
+                journal.sweep(repo)
+                _sweep_drafts(repo)
         _sweep_scratch(repo)
         folders.sweep_temporary(repo.timelab_dir)
     return Report(tuple(finished), tuple(abandoned))
@@ -243,31 +250,31 @@ def _sweep(repo: Repo) -> list[Abandoned]:
     abandoned: list[Abandoned] = []
     room = staging_folder(repo)
     for path in sorted(room.iterdir()) if room.is_dir() else []:
-        if path.name.startswith("."):
-            maker = path.name.rpartition(".")[2]
-            if not maker.isdigit() or process_start(int(maker)) is None:
-                remove_tree(path)
         # In this order: the dead announce nothing more.
-        elif not _is_alive(path) and not journal.is_announced(repo, path.name):
-            if _is_whole(path):
-                announce_run(_work_tree_of(repo, path), path, path.name)
-            else:
-                abandoned.append(_abandon(repo, path))
+        if path.name.startswith(".") or is_alive(path) or journal.is_announced(repo, path.name):
+            continue
+        if _is_whole(path):
+            announce_run(_work_tree_of(repo, path), path, path.name)
+        else:
+            abandoned.append(_abandon(repo, path))
     return abandoned
+
+
+def _sweep_drafts(repo: Repo) -> None:
+    """Removes staging folders that never got their name. The caller knows that nobody makes one."""
+    room = staging_folder(repo)
+    for path in room.iterdir() if room.is_dir() else []:
+        if path.name.startswith("."):
+            remove_tree(path)
 
 
 def _sweep_scratch(repo: Repo) -> None:
     """Removes the commit's files that the dead had written out; a run's staging is there before them and longer."""
     room = scratch_folder(repo)
     for path in sorted(room.iterdir()) if room.is_dir() else []:
-        if re.fullmatch(RunId.pattern, path.name) and not _is_alive(staging_folder(repo) / path.name):
+        is_run = re.fullmatch(RunId.pattern, path.name) and not is_alive(staging_folder(repo) / path.name)
+        if is_run or path.name.startswith(RESTORED):
             remove_tree(path)
-
-
-def _is_alive(staging: Path) -> bool:
-    owner = _read_running(staging)
-    pid = owner.get("pid")
-    return isinstance(pid, int) and process_start(pid) is not None and process_start(pid) == owner.get("pid_start")
 
 
 def _work_tree_of(repo: Repo, staging: Path) -> Repo:

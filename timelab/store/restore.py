@@ -18,6 +18,9 @@ from timelab.store.completion import project_days
 from timelab.store.index import open_index
 from timelab.store.layout import quarantine_folder, scratch_folder
 
+RESTORED = "restore-"
+"""Begins the names of folders in the scratch place that are there only while the store lock is held."""
+
 
 @dataclass(frozen=True)
 class Restored:
@@ -72,7 +75,7 @@ def _restore(work: _Work, place: str, tree: Oid) -> None:
         return
     room = scratch_folder(work.repo)
     room.mkdir(parents=True, exist_ok=True)
-    copy = Path(tempfile.mkdtemp(prefix="restore-", dir=room))
+    copy = Path(tempfile.mkdtemp(prefix=RESTORED, dir=room))
     try:
         _export(work.repo, tree, copy)
         done = [_write_back(work, place, path, copy / path) for path in lacking]

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
-from timelab.atomic import process_start
 from timelab.git.repo import Repo
-from timelab.store.layout import RUNNING_FILE, journal_folder, quarantine_folder, staging_folder
+from timelab.store.layout import journal_folder, quarantine_folder, staging_folder
+from timelab.store.liveness import is_alive
 
 _RUN_ID = re.compile(r"[0-9a-f]{64}\b")
 
 
 def running(repo: Repo) -> list[str]:
     """Returns the ids of the runs whose process is alive."""
-    return [path.name for path in _listed(staging_folder(repo)) if _is_alive(path)]
+    return [path.name for path in _listed(staging_folder(repo)) if is_alive(path)]
 
 
 def unfinished(repo: Repo) -> list[str]:
     """Returns the ids of the runs that a crash left half done: staged by the dead, or announced and not finished."""
     staged = _listed(staging_folder(repo))
-    alive = {path.name for path in staged if _is_alive(path)}
+    alive = {path.name for path in staged if is_alive(path)}
     left = {path.name for path in [*staged, *_listed(journal_folder(repo))]}
     return sorted(left - alive)
 
@@ -37,11 +36,3 @@ def _listed(folder: Path) -> list[Path]:
         return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except OSError:
         return []
-
-
-def _is_alive(staging: Path) -> bool:
-    try:
-        owner = json.loads((staging / RUNNING_FILE).read_bytes())
-        return bool(owner["pid_start"]) and process_start(int(owner["pid"])) == owner["pid_start"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return False

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 from timelab.atomic import process_start, write_atomic
 from timelab.canonical import sha256_file
 from timelab.clock import SystemClock, parse_timestamp, timestamp
-from timelab.errors import DataError, NotFound, PathError, StoreError
+from timelab.errors import DataError, NotFound, PathError, SecretFound, StoreError
 from timelab.git import chain, refs
 from timelab.git.repo import Repo
 from timelab.manifest import INPUT_FILES, Artifact, Manifest
 from timelab.names import Oid, RepoPath, RunId, path_fault
-from timelab.store import corrections, folders, journal
+from timelab.store import corrections, folders, journal, liveness
 from timelab.store.completion import Reached, no_stop
 from timelab.store.index import open_index
 from timelab.store.journal import Intent
@@ -74,20 +74,21 @@ def open_staging(repo: Repo, plan: Plan) -> Staging:
         StoreError: slug `run-exists` when a run of that id is being made already.
     """
     room = staging_folder(repo)
-    # Until it has its name, the folder carries the process that makes it, so that recovery can tell whether it lives.
-    draft = room / f".{plan.run_id}.{os.getpid()}"
-    shutil.rmtree(draft, ignore_errors=True)
-    for name in STAGED_FOLDERS:
-        (draft / name).mkdir(parents=True)
+    draft = room / f".{plan.run_id}.{secrets.token_hex(4)}"
     files = {plan.spec_file: plan.spec_bytes}
     files |= {f"{INPUT_FILES}{path}": data for path, data in plan.closure.files.items()}
-    _write_files(draft, files)
-    (draft / RUNNING_FILE).write_text(json.dumps(_running(repo, plan)) + "\n")
-    try:
-        draft.rename(room / plan.run_id)
-    except OSError as error:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise _taken(plan.run_id) from error
+    with liveness.making(repo):
+        for name in STAGED_FOLDERS:
+            (draft / name).mkdir(parents=True)
+        _write_files(draft, files)
+        (draft / RUNNING_FILE).write_text(json.dumps(_running(repo, plan)) + "\n")
+        liveness.hold(draft)
+        try:
+            liveness.move(draft, room / plan.run_id)
+        except OSError as error:
+            liveness.release(draft)
+            shutil.rmtree(draft, ignore_errors=True)
+            raise _taken(plan.run_id) from error
     return Staging(room / plan.run_id, plan.run_id)
 
 
@@ -167,19 +168,38 @@ def commit(repo: Repo, manifest: Manifest, staging: Path, *, reached: Reached = 
         reached: is told each step when it is done; for crash tests.
 
     Raises:
-        StoreError: slug `run-exists` when another run has this id; `store` when the record could not be written.
+        StoreError: slug `run-exists` when another run has this id; `staging-lost` when the folder was taken away from
+            us, or the spec from it; `store` when the record could not be written.
     """
     data = manifest.to_bytes()
-    write_atomic(staging / RUN_FILE, data)
-    reached("run.json")
-    announce_run(repo, staging, manifest.run_id, reached)
-    with refs.store_lock(repo):
-        if journal.is_announced(repo, manifest.run_id):
-            drain(repo, reached)
+    try:
+        _check_staging(manifest, staging)
+        write_atomic(staging / RUN_FILE, data)
+        reached("run.json")
+        announce_run(repo, staging, manifest.run_id, reached)
+        with refs.store_lock(repo):
+            if journal.is_announced(repo, manifest.run_id):
+                drain(repo, reached)
+    finally:
+        # Recorded, announced or given up: we do nothing more with the folder.
+        liveness.release(staging)
     run = _stored(repo, [(manifest.run_id, data)])[0]
     if chain.read_file(repo, chain.read_entry(repo, run.entry, ref=run.ref), RUN_FILE) != data:
         raise _taken(manifest.run_id)
     return run
+
+
+def _check_staging(manifest: Manifest, staging: Path) -> None:
+    """Refuses what is left where somebody took a folder away: a task that goes on may make parts of it anew."""
+    # A spec that holds a secret was taken out before.
+    is_masked = manifest.error is not None and manifest.error.slug == SecretFound.slug
+    if liveness.is_lost(staging) or not (is_masked or any(staging.glob("input/spec.*"))):
+        error = StoreError(
+            f"the staging folder of run {manifest.run_id[:12]} was taken away while it ran; nothing was recorded",
+            hint="start the run again",
+        )
+        error.slug = "staging-lost"
+        raise error
 
 
 def commit_many(

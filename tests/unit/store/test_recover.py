@@ -13,7 +13,7 @@ from tests.helpers import Lab, make_files
 from tests.records import loose_path
 from timelab.atomic import process_start
 from timelab.git.repo import discover
-from timelab.store import journal
+from timelab.store import journal, liveness
 from timelab.store.reader import runs
 from timelab.store.recover import Report, announce_run, heal
 
@@ -49,42 +49,41 @@ def test_a_run_whose_process_died_goes_to_the_quarantine(lab: Lab) -> None:
 
 
 def test_a_run_whose_process_lives_is_left_alone(lab: Lab) -> None:
+    """Whatever its number: a container and its host count differently, and a number is given to others again."""
     _, staging = lab.stage(0)
-    running(staging, os.getpid(), process_start(os.getpid()))
+    running(staging, dead_pid(), "a process of another container")
+    liveness.hold(staging)
     assert heal(lab.repo) == Report()
     assert staging.is_dir()
-    running(staging, os.getpid(), "another process of that number")
+    running(staging, os.getpid(), process_start(os.getpid()))
+    liveness.release(staging)
     assert len(heal(lab.repo).abandoned) == 1
 
 
-def test_staging_in_the_making_is_removed_with_its_maker_only(lab: Lab) -> None:
-    room = lab.repo.timelab_dir / "staging"
-    for pid in (os.getpid(), dead_pid()):
-        (room / f".{'a' * 64}.{pid}/input").mkdir(parents=True)
+def test_what_has_no_name_yet_is_removed_only_while_nobody_makes_any(lab: Lab) -> None:
+    draft = lab.repo.timelab_dir / "staging" / f".{'a' * 64}.0a1b2c3d"
+    (draft / "input").mkdir(parents=True)
+    journal_room = lab.repo.timelab_dir / "journal"
+    journal_room.mkdir(parents=True)
+    (journal_room / ".0123456789abcdef").write_bytes(b"{")
+    with liveness.making(lab.repo):
+        heal(lab.repo)
+        assert (draft.is_dir(), len(list(journal_room.iterdir()))) == (True, 1)
     heal(lab.repo)
-    assert [path.name for path in room.iterdir()] == [f".{'a' * 64}.{os.getpid()}"]
-
-
-def test_what_the_dead_had_begun_to_announce_is_removed_with_its_maker_only(lab: Lab) -> None:
-    room = lab.repo.timelab_dir / "journal"
-    room.mkdir(parents=True)
-    (room / f".abc.{os.getpid()}").write_bytes(b"{")
-    (room / f".abc.{2**22 + 1}").write_bytes(b"{")
-    (room / ".abc").write_bytes(b"{")
-    heal(lab.repo)
-    assert [path.name for path in room.iterdir()] == [f".abc.{os.getpid()}"]
+    assert (draft.is_dir(), len(list(journal_room.iterdir()))) == (False, 0)
 
 
 def test_the_files_of_the_commit_go_with_the_run_that_had_them(lab: Lab) -> None:
     """Design 2: a killed run leaves no scratch folder; that of a run under way, and what is no run's, stays."""
     room = lab.repo.timelab_dir / "scratch"
-    for name in ("a" * 64, "b" * 64, "other"):
+    for name in ("a" * 64, "b" * 64, "restore-x", "other"):
         (room / name / "src").mkdir(parents=True)
-    owner = {"status": "running", "pid": os.getpid(), "pid_start": process_start(os.getpid())}
     staging = lab.repo.timelab_dir / "staging" / ("b" * 64)
     staging.mkdir(parents=True)
-    (staging / "running.json").write_text(json.dumps(owner))
+    running(staging, os.getpid(), process_start(os.getpid()))
+    liveness.hold(staging)
     heal(lab.repo)
+    liveness.release(staging)
     assert sorted(path.name for path in room.iterdir()) == ["b" * 64, "other"]
 
 

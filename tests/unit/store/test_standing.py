@@ -10,6 +10,7 @@ import pytest
 
 from tests.helpers import Lab, make_lab
 from timelab.atomic import process_start
+from timelab.store.liveness import hold, release
 from timelab.store.standing import running, set_aside, unfinished
 
 
@@ -30,13 +31,15 @@ def test_nothing_stands_in_a_new_repository(lab: Lab) -> None:
 
 def test_a_living_process_is_running_and_a_dead_one_was_cut_off(lab: Lab) -> None:
     """A75: a crash leaves a trace; a process id that was given again to somebody else does not hide it."""
-    stage(lab, "a" * 64, {"pid": os.getpid(), "pid_start": process_start(os.getpid())})
-    stage(lab, "b" * 64, {"pid": os.getpid(), "pid_start": "another process of that id"})
-    stage(lab, "c" * 64, {"pid": 2**22 + 1, "pid_start": "1"})
-    stage(lab, "d" * 64, "{torn")
-    stage(lab, "e" * 64, {"pid": "x", "pid_start": None})
+    stage(lab, "a" * 64, {"pid": 2**22 + 1, "pid_start": "one that another container numbers"})
+    stage(lab, "b" * 64, {"pid": os.getpid(), "pid_start": process_start(os.getpid())})
+    stage(lab, "c" * 64, "{torn")
+    held = lab.repo.timelab_dir / "staging" / ("a" * 64)
+    hold(held)
     assert running(lab.repo) == ["a" * 64]
-    assert unfinished(lab.repo) == [sign * 64 for sign in "bcde"]
+    assert unfinished(lab.repo) == [sign * 64 for sign in "bc"]
+    release(held)
+    assert running(lab.repo) == []
 
 
 def test_a_recorded_run_leaves_nothing(lab: Lab) -> None:

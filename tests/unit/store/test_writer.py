@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 from datetime import timedelta
 from pathlib import Path
@@ -19,6 +20,7 @@ from timelab.plan import make_plan
 from timelab.spec.model import CommandSpec
 from timelab.store import writer
 from timelab.store.index import open_index
+from timelab.store.liveness import is_alive
 from timelab.store.reader import runs, runs_of_commit
 
 
@@ -44,6 +46,32 @@ def test_staging_holds_inputs_and_a_trace_before_the_run_starts(lab: Lab) -> Non
     with pytest.raises(StoreError) as caught:
         writer.open_staging(lab.repo, plan)
     assert caught.value.slug == "run-exists"
+    assert (list(staging.path.parent.iterdir()), is_alive(staging.path)) == ([staging.path], True)
+
+
+@pytest.mark.parametrize("lost", ["all", "spec only"])
+def test_a_run_whose_staging_folder_was_taken_away_is_not_recorded(lab: Lab, lost: str) -> None:
+    """What a task wrote after that is not the run; without its spec nothing of it could be checked."""
+    manifest, staging = lab.stage(0)
+    shutil.rmtree(staging / "input")
+    if lost == "all":
+        shutil.rmtree(staging)
+    with pytest.raises(StoreError, match="taken away while it ran") as caught:
+        writer.commit(lab.repo, manifest, staging)
+    assert caught.value.slug == "staging-lost"
+    assert read_ref(lab.repo, chain.RUNS + chain.writer_id(lab.repo)) is None
+
+
+def test_a_run_that_cannot_be_recorded_is_given_up(lab: Lab) -> None:
+    """The folder is no living run's from then on, so that the next command tidies up."""
+    staging = writer.open_staging(lab.repo, make_echo_plan(lab))
+    with pytest.raises(StoreError, match=r"run\.json"):
+        writer.commit(lab.repo, lab.make(0)[0], staging.path, reached=stop)
+    assert not is_alive(staging.path)
+
+
+def stop(step: str) -> None:
+    raise StoreError(step)
 
 
 def test_collect_lists_files_by_path_with_digest_and_type(tmp_path: Path) -> None:
