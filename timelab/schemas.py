@@ -33,6 +33,8 @@ DOCUMENTS: dict[str, str] = {
     "diff": "timelab.views:RunDiff",
     "verify": "timelab.views:VerifyReport",
     "replay": "timelab.views:ReplayReport[]",
+    "forget": "timelab.views:Forgotten",
+    "reindex": "timelab.views:Rebuilt",
     "sync": "timelab.git.sync:SyncReport",
     "doctor": "timelab.views:Check[]",
 }

@@ -172,6 +172,27 @@ class ReplayReport:
     artifacts: tuple[FileDiff, ...]
 
 
+# -- forget and reindex
+
+
+@dataclass(frozen=True)
+class Forgotten:
+    """Is the run that `timelab forget` was asked to take back; `is_forgotten` is false when the answer was no."""
+
+    run_id: str
+    name: str
+    status: str
+    timestamp_start: str
+    is_forgotten: bool
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """Is what `timelab reindex` rebuilt everything from: the number of runs in all chains."""
+
+    runs: int
+
+
 # -- status and doctor
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from tests.cli.notebook import Notebook
 
 
@@ -24,6 +26,21 @@ def test_a_no_forgets_nothing(notebook: Notebook) -> None:
         "Forget run ID8 hello (ok, TIME)? [y/N]: timelab: nothing was forgotten\n",
     ) or said.err.endswith("timelab: nothing was forgotten\n")
     assert len(notebook.runs()) == 3
+
+
+def test_for_programs_the_run_is_told_whether_it_went_or_not(notebook: Notebook) -> None:
+    """O1: the question is talk, the answer is data."""
+    row = notebook.runs()[0]
+    said = json.loads(notebook.timelab("forget", "last", "--json", input="n\n").raw)
+    assert said == {
+        "run_id": row["run_id"],
+        "name": "hello",
+        "status": "ok",
+        "timestamp_start": row["timestamp_start"],
+        "is_forgotten": False,
+    }
+    assert notebook.json("forget", "forget", "last", "--yes") == {**said, "is_forgotten": True}
+    assert len(notebook.runs()) == 2
 
 
 def test_without_anybody_to_ask_yes_must_be_said(notebook: Notebook) -> None:

@@ -41,6 +41,8 @@ CALLS: list[tuple[list[str], str, int]] = [
     (["run", "--pending"], "pending", 0),
     (["ai", "spec=specs/hello.yaml"], "ran", 0),
     (["replay", "last"], "replay", 0),
+    (["forget", "last", "--yes"], "forget", 0),
+    (["reindex"], "reindex", 0),
     (["sync"], "sync", 0),
     (["allow", "--list"], "held", 0),
     (["allow", "specs/new.yaml"], "allow", 0),

@@ -27,6 +27,10 @@ def test_all_that_is_derived_comes_back_to_the_byte(notebook: Notebook) -> None:
     assert notebook.git("notes", "--ref", "timelab", "show", "HEAD") == notes
 
 
+def test_for_programs_the_number_of_runs_is_told(notebook: Notebook) -> None:
+    assert notebook.json("reindex", "reindex") == {"runs": 3}
+
+
 def test_an_empty_repository_has_nothing_to_rebuild(repo: Path) -> None:
     assert Notebook(repo).timelab("reindex").err == "timelab: rebuilt from 0 runs\n"
     shutil.rmtree(repo / ".git/timelab")

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import click
 
-from timelab.cli.options import current_repo
+from timelab.cli.options import current_repo, json_option
 from timelab.errors import UsageError
 
 
 @click.command()
 @click.argument("run", metavar="RUN")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def command(run: str, yes: bool) -> int:
+@json_option
+def command(run: str, yes: bool, as_json: bool) -> int:
     """Take RUN out of this clone's chain, notes and folders; a tombstone says that something stood there.
 
     Only a record that no remote has yet can be taken back.
@@ -19,16 +20,20 @@ def command(run: str, yes: bool) -> int:
     from timelab.cli import render
     from timelab.store import writer
     from timelab.store.reader import find
+    from timelab.views import Forgotten
 
     repo = current_repo()
     stored = find(repo, run)
     manifest = stored.manifest()
     title = f"{manifest.run_id[:8]} {render.plain(manifest.name)} ({manifest.status.value}, {manifest.timestamp_start})"
-    if not yes and not _is_sure(title):
-        render.talk("timelab: nothing was forgotten")
-        return 0
-    writer.forget(repo, stored)
-    render.talk(f"timelab: forgot {title}")
+    is_sure = yes or _is_sure(title)
+    if is_sure:
+        writer.forget(repo, stored)
+    if as_json:
+        status, start = manifest.status.value, manifest.timestamp_start
+        render.emit_json(Forgotten(manifest.run_id, manifest.name, status, start, is_sure))
+    else:
+        render.talk(f"timelab: forgot {title}" if is_sure else "timelab: nothing was forgotten")
     return 0
 
 
