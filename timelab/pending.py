@@ -16,6 +16,7 @@ from timelab.errors import GitError, SpecError, StoreError, TimelabError
 from timelab.git import history, trees
 from timelab.git.config import get_config
 from timelab.git.repo import Repo, commit_info, commit_state
+from timelab.git.sieve import Sieve
 from timelab.git.watch import watch, watch_patterns
 from timelab.manifest import Failure, Status
 from timelab.names import Oid, RepoPath, Sha256, path_fault
@@ -73,10 +74,14 @@ def candidates(repo: Repo, services: Services, commits: Sequence[Oid], *, whole_
     A commit brings a spec when it changes the spec or a file that the spec names.
     """
     found: dict[tuple[str, str], Candidate] = {}
+    changes = None if whole_tree or not commits else history.changes(repo, commits)
+    sieve = Sieve(repo, services.load_spec, services.settings.spec_patterns)
     for commit in commits:
-        changed = None if whole_tree else set(history.changed_paths(repo, commit))
-        if changed is not None and not changed:
-            continue
+        changed = None
+        if changes is not None:
+            changed = set(changes.get(commit, {}))
+            if not sieve.may_bring(commit, changes.get(commit, {})):
+                continue
         state = commit_state(repo, commit)
         for candidate in _in_tree(repo, services, state, changed):
             found.setdefault((candidate.path, candidate.closure_sha256), candidate)

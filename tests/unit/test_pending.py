@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,11 +13,13 @@ from tests.helpers import Lab, make_lab
 from timelab import queue
 from timelab.executors.base import TaskContext, TaskResult
 from timelab.git.config import set_config
+from timelab.git.repo import Repo
 from timelab.git.watch import watched
 from timelab.interrupts import Terminated
 from timelab.manifest import Status
 from timelab.names import Oid
 from timelab.pending import Candidate, Outcome, candidates, drain, job_commits, pending, reconcile, run_job
+from timelab.process import Completed
 from timelab.queue import MAX_ATTEMPTS, Job
 from timelab.run import Services
 from timelab.store.index import open_index
@@ -76,6 +80,22 @@ def test_a_changed_file_that_a_spec_names_brings_the_spec(lab: Lab) -> None:
         assert (found.path, found.closure_sha256 == first[0].closure_sha256) == ("specs/b.yaml", False)
     lab.commit_file("data/c.txt")
     assert candidates(lab.repo, services, [head(lab)]) == []
+
+
+def test_commits_that_bring_no_spec_are_not_looked_into(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One process tells what all of them change; only what may bring a spec is described and listed."""
+    commits = [Oid(lab.commit_file(f"notes{number}.txt")) for number in range(5)]
+    commits.append(Oid(lab.commit_file("specs/b.yaml", "timelab: 1\nkind: command\nargv: [b]\n")))
+    asked: list[str] = []
+    real = type(lab.repo).git
+
+    def listen(repo: Repo, args: Sequence[str], **more: Any) -> Completed:
+        asked.append(str(args[0]))
+        return real(repo, args, **more)
+
+    monkeypatch.setattr(type(lab.repo), "git", listen)
+    assert paths(candidates(lab.repo, make_services(), commits)) == ["specs/b.yaml"]
+    assert [name for name in asked if name in ("diff-tree", "describe")] == ["diff-tree", "describe"]
 
 
 def test_a_broken_spec_is_a_candidate_and_somebody_elses_file_is_none(lab: Lab) -> None:

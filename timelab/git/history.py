@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from timelab.errors import NotFound
 from timelab.git import trees
 from timelab.git.program import said
 from timelab.git.repo import Repo, commit_info, resolve
+from timelab.git.trees import TreeEntry
 from timelab.names import Oid
 
+_LONG_S = 600.0
 _NO_COMMIT = frozenset({"0" * 40, "0" * 64})
 
 
@@ -24,14 +28,32 @@ def has_commit(repo: Repo, oid: str) -> bool:
 
 
 def changed_paths(repo: Repo, commit: Oid) -> list[str]:
-    """Returns the paths that a commit adds or changes against its first parent, sorted; deletions are left out.
+    """Returns the paths that a commit adds or changes against its first parent, sorted; deletions are left out."""
+    return sorted(changes(repo, [commit]).get(commit, {}))
+
+
+def changes(repo: Repo, commits: Sequence[Oid]) -> dict[Oid, dict[str, TreeEntry]]:
+    """Returns what stands at the paths that each commit adds or changes against its first parent, by commit and path.
 
     A commit whose parents are not here, at the boundary of a shallow clone, brings all that it holds, as a root does.
+    Commits that change nothing are left out, and deletions. One process for all: a range may hold thousands.
     """
     # git itself is asked for the parent: the commit object names one even where a shallow clone ends (shallow(5)).
-    args = ["diff-tree", "-r", "-z", "--root", "--no-commit-id", "--name-only", "--diff-filter=d", "--no-renames"]
-    done = repo.git([*args, "--diff-merges=first-parent", commit])
-    return sorted(name.decode("utf-8", "surrogateescape") for name in done.stdout.split(b"\0") if name)
+    args = ["diff-tree", "--stdin", "-r", "-z", "--root", "--raw", "--no-abbrev", "--diff-filter=d", "--no-renames"]
+    asked = "".join(f"{commit}\n" for commit in commits).encode("ascii")
+    done = repo.git([*args, "--diff-merges=first-parent"], input=asked, timeout_s=_LONG_S)
+    found: dict[Oid, dict[str, TreeEntry]] = {}
+    here: dict[str, TreeEntry] = {}
+    parts = iter(done.stdout.split(b"\0"))
+    for part in parts:
+        if part.startswith(b":"):
+            # `:<mode before> <mode> <id before> <id> <letter>`, then the path: git-diff-tree(1), raw output format.
+            words = part.split(b" ")
+            name = next(parts).decode("utf-8", "surrogateescape")
+            here[name] = TreeEntry(int(words[1], 8), Oid(words[3].decode("ascii")))
+        elif part:
+            here = found.setdefault(Oid(part.decode("ascii")), {})
+    return found
 
 
 def commits_in(repo: Repo, range_: str) -> list[Oid]:

@@ -13,6 +13,7 @@ from timelab.git.history import (
     age_at,
     blob_at,
     changed_paths,
+    changes,
     commits_between,
     commits_in,
     has_commit,
@@ -56,6 +57,18 @@ def test_a_commit_where_a_shallow_clone_ends_brings_all_that_it_holds(lab: Lab, 
     lab.git("clone", "-q", "--depth", "1", f"file://{lab.root}", str(tmp_path / "shallow"))
     clone = discover(tmp_path / "shallow")
     assert changed_paths(clone, Oid(lab.git("rev-parse", "HEAD"))) == ["README.md", "b.txt", "specs/echo.yaml"]
+
+
+def test_the_changes_of_many_commits_are_told_apart(lab: Lab) -> None:
+    """A file may be named like a commit, and look like git's own output."""
+    odd = lab.commit_file(lab.git_sha)
+    colon = lab.commit_file("./:100644 x")
+    lab.git("commit", "-q", "--allow-empty", "-m", "nothing")
+    nothing = lab.git("rev-parse", "HEAD")
+    found = changes(lab.repo, [Oid(each) for each in (nothing, colon, odd)])
+    assert {commit: list(paths) for commit, paths in found.items()} == {odd: [lab.git_sha], colon: [":100644 x"]}
+    assert found[Oid(odd)][lab.git_sha] == (0o100644, Oid(lab.git("rev-parse", f"{odd}:{lab.git_sha}")))
+    assert changes(lab.repo, []) == {}
 
 
 def test_a_merge_is_compared_with_its_first_parent(lab: Lab) -> None:
