@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from timelab.atomic import file_lock
-from timelab.errors import DataError, GitError, NotFound
+from timelab.errors import DataError, GitError, NotFound, StoreError
 from timelab.git import notes
 from timelab.git.chain import HEADS, REMOTES, RUNS, Entry, part_from_copy, read_file, walk, writer_id
 from timelab.git.lags import Lag, mark_lags
@@ -33,6 +33,8 @@ _STUCK_ATTEMPTS = 6
 
 _LONGEST_WAIT_S = 1.0
 _NETWORK_S = 600.0
+_ASK_S = 20.0
+_LOCK = "sync.lock"
 
 _FETCH = (
     # --refmap= keeps git from moving the user's own tracking branches along; --no-filter, because an offline
@@ -143,11 +145,10 @@ def sync(repo: Repo, remote: str, *, prefix: str | None = None, include_amended:
 
     Side effects: network; writes refs/timelab/*, refs/notes/timelab and their copies on the remote, nothing else.
     """
-    known = repo.git(["remote"]).stdout.decode("utf-8", "surrogateescape").splitlines()
-    if remote not in known:
+    if remote not in remotes(repo):
         raise NotFound(f"no such remote: {remote[:80]!a}", hint="`git remote -v` lists them")
     route = route_to(remote, prefix)
-    with file_lock(repo.timelab_dir / "sync.lock", timeout_s=_NETWORK_S):
+    with file_lock(repo.timelab_dir / _LOCK, timeout_s=_NETWORK_S):
         return _sync(repo, route, include_amended=include_amended)
 
 
@@ -184,6 +185,32 @@ def _sync(repo: Repo, route: Route, *, include_amended: bool) -> SyncReport:
         # Random, and longer each time, so that many clones that push at once fall out of step.
         time.sleep(random.uniform(0.01, min(_LONGEST_WAIT_S, 0.05 * attempt)))
     raise GitError(f"{route.remote} moved each of {_ATTEMPTS} times that we pushed", hint="run `timelab sync` again")
+
+
+def remotes(repo: Repo) -> list[str]:
+    """Returns the names of the configured remotes."""
+    return repo.git(["remote"]).stdout.decode("utf-8", "surrogateescape").splitlines()
+
+
+def is_syncing(repo: Repo) -> bool:
+    """Says whether a sync of this repository runs at this moment."""
+    try:
+        with file_lock(repo.timelab_dir / _LOCK, timeout_s=0):
+            return False
+    except StoreError:
+        return True
+
+
+def ask_tips(repo: Repo, remote: str, writer: WriterId) -> set[Oid]:
+    """Returns where a remote has a writer's chain at this moment, below whatever prefix; nothing is fetched.
+
+    Raises:
+        GitError: it cannot be asked.
+    """
+    done = repo.git(["ls-remote", "--quiet", remote, f"runs/{writer}"], check=False, timeout_s=_ASK_S)
+    if done.code:
+        raise GitError(f"cannot ask {remote}: {said(done)}")
+    return {Oid(line.partition("\t")[0]) for line in done.stdout.decode("utf-8", "replace").splitlines()}
 
 
 def route_to(remote: str, prefix: str | None) -> Route:

@@ -8,8 +8,8 @@ from typing import Any
 
 from timelab.canonical import canonical_bytes
 from timelab.clock import parse_timestamp
-from timelab.errors import DataError, UsageError
-from timelab.git import chain, notes, refs, trees
+from timelab.errors import DataError, GitError, UsageError
+from timelab.git import chain, history, notes, refs, sync, trees
 from timelab.git.repo import Repo, commit_info, is_ancestor
 from timelab.git.tracked import tracked_below
 from timelab.names import Oid, RunId
@@ -19,6 +19,8 @@ from timelab.store.index import Index
 from timelab.store.journal import Intent
 from timelab.store.layout import CARRY_FILE, RUN_FILE, TOMBSTONE_FILE, day_of
 from timelab.store.rows import RunRow, parse_carry, parse_run, run_id_of_line
+
+_PUBLISHED = "a record that was published stays; record a newer run instead"
 
 
 def noted_runs(repo: Repo, commit: Oid) -> list[RunId]:
@@ -63,7 +65,12 @@ def _is_tree_equal(repo: Repo, old: Oid, new: Oid) -> bool:
 
 
 def check_forgettable(repo: Repo, row: RunRow) -> None:
-    """Raises `UsageError` unless the run stands on the part of our own chain that nobody else has."""
+    """Refuses unless the run stands on the part of our own chain that nobody else has. The caller holds the store lock.
+
+    Raises:
+        UsageError: it stands elsewhere too, or a sync may bring it there at this moment.
+        GitError: a remote cannot be asked.
+    """
     own = chain.RUNS + chain.writer_id(repo)
     if row.ref != own:
         raise UsageError(
@@ -73,8 +80,28 @@ def check_forgettable(repo: Repo, row: RunRow) -> None:
         if ref != own and is_ancestor(repo, row.entry, tip):
             raise UsageError(
                 f"run {row.run_id[:8]} is pushed already ({ref}): others may have it",
-                hint="a record that was published stays; record a newer run instead",
+                hint=_PUBLISHED,
             )
+    _ask_remotes(repo, row)
+
+
+def _ask_remotes(repo: Repo, row: RunRow) -> None:
+    """Asks, for a tracking copy knows nothing of a push by hand, nor of one that was cut off after the remote took it."""
+    if sync.is_syncing(repo):
+        # It may be pushing what it read before we took the store lock.
+        raise UsageError("timelab sync is running and may push the run", hint="again when it is done")
+    writer, short = chain.writer_id(repo), row.run_id[:8]
+    for remote in sync.remotes(repo):
+        try:
+            tips = sync.ask_tips(repo, remote, writer)
+        except GitError as error:
+            words = f"cannot tell whether run {short} was pushed: {error.message}"
+            raise GitError(words, hint=f"again when it can be reached, or git remote remove {remote}") from error
+        for tip in tips:
+            if not history.has_commit(repo, tip):
+                raise UsageError(f"{remote} has entries of our chain that are not here", hint=f"timelab sync {remote}")
+            if is_ancestor(repo, row.entry, tip):
+                raise UsageError(f"run {short} is pushed already ({remote}): others may have it", hint=_PUBLISHED)
 
 
 def redo_forget(repo: Repo, index: Index, intent: Intent, reached: Reached) -> None:
