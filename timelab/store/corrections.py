@@ -86,7 +86,7 @@ def check_forgettable(repo: Repo, row: RunRow) -> None:
 
 
 def _ask_remotes(repo: Repo, row: RunRow) -> None:
-    """Asks, for a tracking copy knows nothing of a push by hand, nor of one that was cut off after the remote took it."""
+    """Asks, for a tracking copy knows nothing of a push by hand, nor of one that was cut off behind the remote."""
     if sync.is_syncing(repo):
         # It may be pushing what it read before we took the store lock.
         raise UsageError("timelab sync is running and may push the run", hint="again when it is done")
