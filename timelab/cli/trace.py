@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from timelab.cli.options import current_repo, json_option, start_directory
 from timelab.errors import NotFound, UsageError
-
-if TYPE_CHECKING:
-    from timelab.git.repo import Repo
-    from timelab.store.reader import StoredRun
 
 
 @click.command()
@@ -23,12 +17,13 @@ def command(artifact: str, as_json: bool) -> int:
     The file is found by its bytes, so a copy with another name anywhere is traced too.
     """
     from timelab.cli import render
+    from timelab.store.reader import runs_with_file
     from timelab.views import Origin
 
     repo = current_repo()
     digest = _digest(artifact)
     origins = []
-    for stored in _holding(repo, digest):
+    for stored in runs_with_file(repo, digest):
         manifest = stored.manifest()
         for item in manifest.artifacts:
             if item.sha256 == digest:
@@ -79,11 +74,3 @@ def _digest(artifact: str) -> str:
     if len(text) == 64 and all(sign in "0123456789abcdef" for sign in text):
         return text
     raise UsageError(f"no such file, and no sha256: {artifact}")
-
-
-def _holding(repo: Repo, digest: str) -> list[StoredRun]:
-    """Returns the runs whose manifest names the digest: a search in bytes, before anything is parsed."""
-    from timelab.store.reader import runs
-
-    wanted = f'"sha256":"{digest}"'.encode()
-    return [stored for stored in runs(repo) if wanted in stored.manifest_bytes]

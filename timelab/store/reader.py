@@ -65,20 +65,12 @@ def runs_of_commit(repo: Repo, oid: str) -> list[StoredRun]:
     return list(stored(repo, rows))
 
 
-def runs_of_blob(repo: Repo, blob: str) -> list[StoredRun]:
-    """Returns the runs of exactly this spec, newest first."""
+def runs_with_file(repo: Repo, sha256: str) -> list[StoredRun]:
+    """Returns the runs that hold a file with this digest, be it input or result, newest first."""
     with open_index(repo) as index:
-        rows = index.select(blob=blob)
-    return list(stored(repo, rows))
-
-
-def has_record(repo: Repo, spec_path: str, closure_sha256: str, ok_only: bool = False) -> RunRow | None:
-    """Returns the newest run of a closure at a path, or None."""
-    with open_index(repo) as index:
-        wanted = index.select(
-            spec_path=spec_path, closure_sha256=closure_sha256, status="ok" if ok_only else None, limit=1
-        )
-    return wanted[0] if wanted else None
+        rows = index.with_artifact(sha256)
+    wanted = f'"sha256":"{sha256}"'.encode()
+    return [run for run in stored(repo, rows) if wanted in run.manifest_bytes]
 
 
 def artifact_bytes(repo: Repo, run: StoredRun, path: str) -> bytes | None:

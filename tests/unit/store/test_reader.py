@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.helpers import Lab
+from tests.helpers import Lab, make_files
+from timelab.canonical import sha256_bytes
 from timelab.errors import NotFound, StoreError, UsageError
-from timelab.manifest import Status
 from timelab.store import reader
 
 
@@ -56,23 +56,11 @@ def test_an_ambiguous_name_lists_its_candidates(lab: Lab) -> None:
         reader.find(lab.repo, shared)
 
 
-def test_a_closure_has_a_record_at_its_path_only(lab: Lab) -> None:
-    run = lab.record(0, status=Status.FAILED)
-    closure = run.manifest().spec.closure_sha256
-    found = reader.has_record(lab.repo, "specs/echo.yaml", closure)
-    assert found is not None
-    assert found.run_id == run.run_id
-    assert reader.has_record(lab.repo, "specs/echo.yaml", closure, ok_only=True) is None
-    assert reader.has_record(lab.repo, "specs/other.yaml", closure) is None
-    assert reader.has_record(lab.repo, "specs/echo.yaml", "0" * 64) is None
-
-
 def test_files_and_lists_come_from_the_chain(lab: Lab) -> None:
     run = lab.record(0)
     assert reader.artifact_bytes(lab.repo, run, "output/answer.json") == b'{"answer": 0}'
     assert reader.artifact_bytes(lab.repo, run, "output/nothing") is None
     assert reader.artifact_bytes(lab.repo, run, "a\nb") is None
-    assert [item.run_id for item in reader.runs_of_blob(lab.repo, lab.spec_blob)] == [run.run_id]
     assert [item.run_id for item in reader.runs_of_commit(lab.repo, lab.git_sha)] == [run.run_id]
 
 
@@ -82,3 +70,13 @@ def test_a_run_whose_bytes_are_lost_is_an_error_and_not_silence(lab: Lab) -> Non
     (lab.repo.common_dir / "objects" / oid[:2] / oid[2:]).unlink()
     with pytest.raises(StoreError, match="cannot be read"):
         list(reader.runs(lab.repo))
+
+
+def test_only_the_runs_that_hold_a_file_are_read_for_it(lab: Lab) -> None:
+    """A16: another run whose bytes are lost does not matter then."""
+    lost, first, again = lab.record(0), lab.record(1), lab.record(2, files=make_files(1))
+    oid = lab.git("rev-parse", f"{lost.entry}:run.json")
+    (lab.repo.common_dir / "objects" / oid[:2] / oid[2:]).unlink()
+    digest = sha256_bytes(make_files(1)["output/answer.json"])
+    assert [run.run_id for run in reader.runs_with_file(lab.repo, digest)] == [again.run_id, first.run_id]
+    assert reader.runs_with_file(lab.repo, digest[:15] + "0" * 49) == []
