@@ -9,6 +9,31 @@ from timelab.cli.log import STATUSES
 from timelab.manifest import Status
 
 
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["log", "-n", "9" * 30],
+        ["log", "--model", "a\udcff"],
+        ["log", "--kind", "a\udcff"],
+        ["log", "--same-as", "a\udcff"],
+        ["log", "specs/a\udcff.yaml"],
+        ["show", "a\udcff"],
+        ["show", "specs/a\udcff.yaml"],
+        ["diff", "specs/a\udcff.yaml"],
+        ["verify", "a\udcff"],
+        ["replay", "a\udcff"],
+        ["replay", "last", "--set", "seed=" + "[" * 100_000],
+        ["forget", "a\udcff", "--yes"],
+    ],
+    ids=lambda args: " ".join(args)[:24].encode("ascii", "backslashreplace").decode(),
+)
+def test_what_no_record_can_hold_is_a_wrong_call_and_no_bug(notebook: Notebook, args: list[str]) -> None:
+    """A222: 64, with one line that says what is wrong."""
+    said = notebook.timelab(*args)
+    assert said.code == 64, said.err
+    assert said.err.startswith("timelab: ") and "a bug" not in said.err
+
+
 def test_runs_are_listed_newest_first(notebook: Notebook) -> None:
     said = notebook.timelab("log")
     assert (said.code, said.err) == (0, "")
@@ -74,7 +99,7 @@ def test_filters_that_nothing_fits_say_so(notebook: Notebook) -> None:
     ("args", "message"),
     [
         (["--status", "good"], "invalid value for '--status': 'good' is not one of "),
-        (["-n", "0"], "invalid value for '-n': 0 is not in the range x>=1"),
+        (["-n", "0"], "invalid value for '-n': 0 is not in the range 1<=x<=1000000000"),
         (["--commit", "nope"], "no such commit: 'nope'"),
         (["--commit", ""], "no such commit: ''"),
         (["--same-as", "nope"], "no such run: nope"),

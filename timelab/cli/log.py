@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from timelab.versions import SpecVersion
 
 DEFAULT_LIMIT = 30
+MOST = 1_000_000_000
 STATUSES = ("ok", "failed", "timeout", "interrupted", "invalid", "refused")
 """Those of `manifest.Status` that are recorded; a test compares them. Importing it would cost pydantic."""
 
@@ -23,7 +24,9 @@ HEADER = ("RUN", "STARTED", "TOOK", "STATUS", "NAME", "COMMIT", "WHAT")
 
 @click.command()
 @click.argument("spec", required=False, metavar="[SPEC]")
-@click.option("-n", "limit", type=click.IntRange(1), default=None, help=f"How many runs; {DEFAULT_LIMIT} if not said.")
+@click.option(
+    "-n", "limit", type=click.IntRange(1, MOST), default=None, help=f"How many runs; {DEFAULT_LIMIT} if not said."
+)
 @click.option("--all", "everything", is_flag=True, help="Every run, however many.")
 @click.option("--status", type=click.Choice(STATUSES), metavar="STATUS", help="Only runs with this status.")
 @click.option("--kind", help="Only tasks of this kind.")
@@ -38,6 +41,8 @@ def command(spec: str | None, as_json: bool, limit: int | None, everything: bool
     from timelab.store.index import open_index
 
     repo = current_repo()
+    for name in ("kind", "model"):
+        _check_text(name, wanted[name])
     if spec is not None:
         return _versions(spec, as_json)
     most = None if everything else (limit or DEFAULT_LIMIT)
@@ -65,6 +70,13 @@ def command(spec: str | None, as_json: bool, limit: int | None, everything: bool
     if total > len(rows):
         render.talk(f"… and {total - len(rows)} more: timelab log --all")
     return 0
+
+
+def _check_text(name: str, value: str | None) -> None:
+    try:
+        (value or "").encode()
+    except UnicodeEncodeError as error:
+        raise click.UsageError(f"--{name} wants text in UTF-8, not {value!r}") from error
 
 
 def _date(text: str | None) -> str | None:

@@ -98,7 +98,7 @@ def _parsed(settings: tuple[str, ...]) -> dict[str, Any] | None:
             raise click.UsageError(f"--set wants KEY=VALUE, not {setting!r}")
         try:
             found[key] = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             found[key] = value
     return found or None
 

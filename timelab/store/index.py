@@ -278,7 +278,10 @@ def _terms(wanted: Mapping[str, str | None]) -> list[Term]:
         column = {"blob": "spec_blob", "same_as": "run_key"}.get(name, name)
         if value is None:
             continue
-        if name == "before":
+        if not _is_text(value):
+            # SQLite takes no lone surrogates, so no row holds one.
+            terms.append(("0", ()))
+        elif name == "before":
             terms.append(("timestamp_start < ?", (value,)))
         elif name == "date":
             terms.append(("timestamp_start >= ? AND timestamp_start < ?", (value, value + "\x7f")))
@@ -290,6 +293,14 @@ def _terms(wanted: Mapping[str, str | None]) -> list[Term]:
         else:
             raise StoreError(f"the index has no column {name}")
     return terms
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _where(terms: Sequence[Term]) -> tuple[str, list[Any]]:

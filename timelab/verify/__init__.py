@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from timelab.errors import DataError, GitError
+from timelab.errors import DataError, GitError, TimelabError
 from timelab.git import chain, refs
 from timelab.git.history import commits_in
 from timelab.git.lags import lags
@@ -20,6 +20,7 @@ from timelab.git.notes import NOTES
 from timelab.git.raw import RawObjects
 from timelab.git.repo import is_ancestor
 from timelab.names import Oid
+from timelab.plan import is_spec_path
 from timelab.store import journal, reader
 from timelab.store.layout import RUN_FILE
 from timelab.verify.carries import Carry, check_carries, read_carry
@@ -135,7 +136,7 @@ def _every_entry(entries: EntryReader, tips: dict[str, Oid]) -> Iterable[Entry]:
 def _named(repo: Repo, entries: EntryReader, names: Sequence[str]) -> Iterable[Entry]:
     chosen: dict[Oid, str] = {}
     for name in names:
-        if ".." in name:
+        if ".." in name and not _is_known_spec(repo, name):
             rows = [run for commit in commits_in(repo, name) for run in reader.runs_of_commit(repo, commit)]
         else:
             rows = reader.find_all(repo, name)
@@ -144,6 +145,14 @@ def _named(repo: Repo, entries: EntryReader, names: Sequence[str]) -> Iterable[E
         entry = entries.one(ref, oid)
         if entry is not None:
             yield entry
+
+
+def _is_known_spec(repo: Repo, name: str) -> bool:
+    """Says whether a name with two dots is the path of a spec that ran; else it is a range."""
+    try:
+        return is_spec_path(name) and bool(reader.find_all(repo, name))
+    except TimelabError:
+        return False
 
 
 def _check_entries(listed: Iterable[Entry], checker: RecordChecker, ledger: Ledger, progress: Progress) -> _Found:

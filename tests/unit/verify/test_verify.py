@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -258,6 +259,19 @@ def test_named_runs_alone_are_checked(true: TrueLab) -> None:
         assert verify(true.lab.repo, ["HEAD~1..HEAD"]).runs == 3
     with pytest.raises(NotFound):
         verify(true.lab.repo, ["no-such-run"])
+
+
+def test_a_spec_whose_name_holds_two_dots_is_no_range(true: TrueLab) -> None:
+    data, path = true.spec, "specs/a..b.yaml"
+    true.lab.commit_file(path, data.decode())
+    dotted = TrueLab(replace(true.lab, spec_path=path), true.tree, data)
+    true.record(0)
+    run = dotted.record(1)
+    report = verify(true.lab.repo, [path])
+    assert report.runs == 1
+    assert {finding.run_id for finding in report.findings} <= {run.run_id}
+    with pytest.raises(NotFound, match="no such range"):
+        verify(true.lab.repo, ["specs/never..ran.yaml"])
 
 
 def test_two_versions_of_one_run_in_two_chains_are_wrong(true: TrueLab) -> None:
