@@ -124,6 +124,13 @@ def _read(pid: int, at: int, size: int) -> bytes:
     return found
 
 
+def _read_whole(pid: int, at: int, size: int) -> bytes:
+    found = _read(pid, at, size)
+    if len(found) < size:
+        raise OSError(_EFAULT, "no such memory")
+    return found
+
+
 def _read_text(pid: int, at: int) -> bytes:
     text = b""
     while b"\0" not in text:
@@ -140,11 +147,11 @@ def _read_times(call: Call, at: int) -> bytes | None:
     if not at:
         return None
     if call.name == "utimensat":
-        return _read(call.pid, at, 32)
+        return _read_whole(call.pid, at, 32)
     if call.name == "utime":
-        before, after = struct.unpack("=qq", _read(call.pid, at, 16))
+        before, after = struct.unpack("=qq", _read_whole(call.pid, at, 16))
         return struct.pack("=qqqq", before, 0, after, 0)
-    seconds, micros, later, more = struct.unpack("=qqqq", _read(call.pid, at, 32))
+    seconds, micros, later, more = struct.unpack("=qqqq", _read_whole(call.pid, at, 32))
     if not (0 <= micros < 1_000_000 and 0 <= more < 1_000_000):
         raise OSError(_EINVAL, "times")
     return struct.pack("=qqqq", seconds, micros * 1000, later, more * 1000)

@@ -31,6 +31,12 @@ for path in (b"own", foreign):
 print(call(452, own, b"", 0o400, 0x1000), call(280, own, None, nanos, 0), call(280, own, b"", nanos, 0x1000))
 print(oct(os.stat("own").st_mode)[-3:], os.stat("own").st_mtime_ns)
 print(call(452, fd, b"own", 0o777, 0x40), call(90, 8, 0o777), call(90, b"x" * 5000, 0o777), call(90, b"", 0o777))
+import mmap
+page = mmap.mmap(-1, 8192)
+page[4088:4096] = b"x" * 8
+edge = ctypes.addressof(ctypes.c_char.from_buffer(page)) + 4096
+libc.munmap(ctypes.c_void_p(edge), 4096)
+print(call(280, -100, b"own", ctypes.c_void_p(edge - 8), 0), call(90, ctypes.c_void_p(edge - 2), 0o700))
 print(call(235, b"own", struct.pack("=4q", 1, 10**6, 1, 0)))
 """
 _MANY = """
@@ -74,6 +80,7 @@ def test_every_form_of_the_calls_is_understood(cell: Cell) -> None:
         "0 0 0",
         "400 32000000008",
         "22 14 36 2",
+        "14 14",
         "22",
     ], ended
 
