@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -23,17 +24,25 @@ from timelab.manifest import (
     make_run_key,
 )
 from timelab.plan import Plan
-from timelab.redact import Finding, find_secrets, mask, scan_folder
+from timelab.redact import Finding, find_secrets, known_secrets, mask, scan_folder
 from timelab.shell.base import Session
 from timelab.store import writer
 from timelab.store.reader import StoredRun
 
 
-def record_run(
-    repo: Repo, clock: Clock, plan: Plan, session: Session, result: TaskResult, *, staging: Path
-) -> StoredRun:
+@dataclass(frozen=True)
+class Outcome:
+    """Is what a task left: its result, its run folder in the making; `given` are the user's variables that it had."""
+
+    result: TaskResult
+    staging: Path
+    given: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+def record_run(repo: Repo, clock: Clock, plan: Plan, session: Session, outcome: Outcome) -> StoredRun:
     """Scans what came out, hashes it, builds the manifest and stores the run."""
-    hit = take_out_secrets(staging)
+    result, staging, known = outcome.result, outcome.staging, known_secrets(outcome.given)
+    hit = take_out_secrets(staging, known)
     if hit is not None:
         failure = Failure(slug=SecretFound.slug, message=hit)
         result = replace(result, status=Status.FAILED, error=failure, cmd=())
@@ -42,20 +51,20 @@ def record_run(
     except DataError as error:
         result = replace(result, status=Status.FAILED, error=Failure(slug=error.slug, message=error.message))
         shutil.rmtree(staging / "output", ignore_errors=True)
-    manifest = _manifest(repo, clock, plan, session, _masked(result), staging=staging)
+    manifest = _manifest(repo, clock, plan, session, _masked(result, known), staging=staging)
     return writer.commit(repo, manifest, staging)
 
 
-def _masked(result: TaskResult) -> TaskResult:
+def _masked(result: TaskResult, known: Mapping[str, str]) -> TaskResult:
     """Returns the result with its words masked: an engine's message may quote a key, an argument may be one."""
     attempts = tuple(
-        attempt.model_copy(update={"reason": mask(attempt.reason)}) if attempt.reason else attempt
+        attempt.model_copy(update={"reason": mask(attempt.reason, known)}) if attempt.reason else attempt
         for attempt in result.providers
     )
     error = result.error
     if error is not None:
-        error = error.model_copy(update={"message": mask(error.message)})
-    return replace(result, providers=attempts, error=error, cmd=tuple(mask(word) for word in result.cmd))
+        error = error.model_copy(update={"message": mask(error.message, known)})
+    return replace(result, providers=attempts, error=error, cmd=tuple(mask(word, known) for word in result.cmd))
 
 
 def _manifest(repo: Repo, clock: Clock, plan: Plan, session: Session, result: TaskResult, *, staging: Path) -> Manifest:
@@ -124,9 +133,12 @@ def _with_seed(determinism: Determinism, seed_drawn: bool) -> Determinism:
     return determinism.model_copy(update={"seed_drawn": seed_drawn})
 
 
-def take_out_secrets(staging: Path) -> str | None:
-    """Looks for secrets in a run folder; removes the files that hold one, and returns where the first was."""
-    found = scan_folder(staging)
+def take_out_secrets(staging: Path, known: Mapping[str, str] | None = None) -> str | None:
+    """Looks for secrets in a run folder; removes the files that hold one, and returns where the first was.
+
+    `known` are secrets by value, from `known_secrets`.
+    """
+    found = scan_folder(staging, known)
     for path, _ in found:
         (staging / path).unlink(missing_ok=True)
     return _say_where(found) if found else None

@@ -33,7 +33,7 @@ from timelab.manifest import (
 from timelab.names import Oid, RepoPath, RunId
 from timelab.plan import DATED_FOLDER, CommitState, Plan, is_spec_path, make_invalid_plan, make_plan
 from timelab.providers.base import Provider
-from timelab.recording import record_run, take_out_secrets
+from timelab.recording import Outcome, record_run, take_out_secrets
 from timelab.redact import mask
 from timelab.shell.base import Session, Shell, ShellRequest
 from timelab.spec.model import CommandSpec, LlmSpec
@@ -124,7 +124,8 @@ def run_spec(repo: Repo, request: RunRequest, services: Services) -> StoredRun:
                     raise
                 interrupted = stop
                 session, result = services.own_shell(), _ended(Status.INTERRUPTED, "interrupted", "stopped by the user")
-        stored = record_run(repo, services.clock, plan, session, result, staging=staging.path)
+        outcome = Outcome(result, staging.path, _given(services, plan))
+        stored = record_run(repo, services.clock, plan, session, outcome)
     if interrupted is not None:
         raise interrupted
     return stored
@@ -258,7 +259,7 @@ def _execute(bench: _Bench, session: Session) -> TaskResult:
         providers=services.providers,
         clock=services.clock,
         best_effort_sandbox=services.settings.sandbox == "best-effort",
-        user_env={name: services.user_env[name] for name in plan.spec.env if name in services.user_env},
+        user_env=_given(services, plan),
         progress=bench.request.progress,
     )
     try:
@@ -267,6 +268,11 @@ def _execute(bench: _Bench, session: Session) -> TaskResult:
         return _ended(Status.REFUSED, error.slug, error.message)
     except TimelabError as error:
         return _ended(Status.FAILED, error.slug, error.message)
+
+
+def _given(services: Services, plan: Plan) -> dict[str, str]:
+    """Returns the user's variables that the spec passes to its task."""
+    return {name: services.user_env[name] for name in plan.spec.env if name in services.user_env}
 
 
 def _enter(repo: Repo, services: Services, plan: Plan) -> Session:
@@ -323,7 +329,7 @@ def _record_invalid(
     plan = make_invalid_plan(data, request.spec_path, trees.blob_oid(data), state, start=services.clock.now())
     staging = writer.open_staging(repo, plan)
     result = _ended(Status.INVALID, error.slug, error.message)
-    return record_run(repo, services.clock, plan, services.own_shell(), result, staging=staging.path)
+    return record_run(repo, services.clock, plan, services.own_shell(), Outcome(result, staging.path))
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -204,6 +205,25 @@ def test_an_uncommitted_spec_is_kept_by_its_record(lab: Lab, end: bytes) -> None
     """Design 3."""
     blob = run(lab, overlay={"specs/echo.yaml": SPEC + end}).spec.blob
     assert lab.git("cat-file", "blob", blob).encode() + b"\n" == SPEC + end
+
+
+def test_the_value_of_a_secret_variable_is_kept_nowhere(lab: Lab) -> None:
+    """A188, A187: it looks like nothing, but the spec passes it under a name that says what it is."""
+    commit = lab.commit_file("specs/echo.yaml", SPEC.decode() + "env: [PGPASSWORD, LANG]\n")
+
+    def does(context: TaskContext) -> TaskResult:
+        (context.staging / "logs" / "stdout.txt").write_text("en_GB\nlogging in with swordfish-pie\n")
+        (context.staging / "output" / "kept.txt").write_text("en_GB")
+        return replace(ended(), error=Failure(slug="x", message="no entry for swordfish-pie"))
+
+    environ = {"PGPASSWORD": "swordfish-pie", "LANG": "en_GB"}
+    stored = run_spec(lab.repo, request(lab, commit=commit), make_services(FakeExecutor(does), environ=environ))
+    manifest = stored.manifest()
+    assert (manifest.status, manifest.error and manifest.error.slug) == (Status.FAILED, "secret-found")
+    assert manifest.error is not None and manifest.error.message == "logs/stdout.txt:2: value of PGPASSWORD"
+    assert b"swordfish-pie" not in stored.manifest_bytes
+    assert "swordfish-pie" not in lab.git("cat-file", "--batch-all-objects", "--batch")
+    assert "output/kept.txt" in {item.path for item in manifest.artifacts}
 
 
 def test_a_secret_in_a_results_name_is_not_recorded_either(lab: Lab) -> None:

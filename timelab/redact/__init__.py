@@ -7,6 +7,7 @@ first whether there is a candidate at all (`plugins.py`).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ __all__ = [
     "escape_csv",
     "escape_terminal",
     "find_secrets",
+    "known_secrets",
     "mask",
     "scan_folder",
 ]
@@ -43,21 +45,30 @@ def find_secrets(data: bytes, name: str) -> list[Finding]:
     return sorted({Finding(hit.line, hit.kind) for hit in hits(data, name)})
 
 
-def scan_folder(path: Path) -> list[tuple[str, Finding]]:
+def known_secrets(variables: Mapping[str, str]) -> dict[str, str]:
+    """Returns value → name for those of a task's variables that hold a secret (see `timelab.redact.known`)."""
+    from timelab.redact import known
+
+    return known.known_secrets(variables)
+
+
+def scan_folder(path: Path, known: Mapping[str, str] | None = None) -> list[tuple[str, Finding]]:
     """Returns the secrets in the regular files of a folder and in their names, in order of path and line.
 
-    Links are not followed. The path is relative to the folder; where the finding's line is 0 the path holds the secret.
+    `known` are secrets by value, from `known_secrets`. Links are not followed. The path is relative to the folder;
+    where the finding's line is 0 the path holds the secret.
     """
     from timelab.redact.scan import folder_hits
 
-    return [(name, Finding(line, kind)) for name, line, kind in folder_hits(path)]
+    return [(name, Finding(line, kind)) for name, line, kind in folder_hits(path, known or {})]
 
 
-def mask(text: str) -> str:
-    """Returns `text` with every secret that `find_secrets` sees replaced by `***`; what has none comes back as it is.
+def mask(text: str, known: Mapping[str, str] | None = None) -> str:
+    """Returns `text` with every secret that `find_secrets` sees replaced by `***`, and those that are `known`.
 
-    Where a secret cannot be told from its surroundings, or is written with escapes, its whole line is replaced.
+    What has none comes back as it is. Where a secret cannot be told from its surroundings, or is written with
+    escapes, its whole line is replaced.
     """
     from timelab.redact.masking import masked
 
-    return masked(text)
+    return masked(text, known or {})

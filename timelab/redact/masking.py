@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from timelab.redact.escape import MASKED
-from timelab.redact.scan import hits
+from timelab.redact.scan import NONE, hits
 
 # A secret's neighbours that belong to it: the rest of a token whose rule names only its beginning or its middle.
 _END_OF_TOKEN = re.compile(r"[\s\"'`,;<>(){}\[\]]")
@@ -15,22 +16,22 @@ _KEY_BLOCK = re.compile(
 _ROUNDS = 4
 
 
-def masked(text: str) -> str:
+def masked(text: str, known: Mapping[str, str] = NONE) -> str:
     """Returns the text without its secrets (see `timelab.redact.mask`)."""
     data = text.encode("utf-8", "surrogatepass")
-    found = hits(data, "")
+    found = hits(data, "", known)
     if not found:
         return text
     body = _KEY_BLOCK.sub(MASKED, data.decode("latin-1"))
     for _ in range(_ROUNDS):
-        found = hits(body.encode("latin-1"), "")
+        found = hits(body.encode("latin-1"), "", known)
         if not found:
             break
         lines = body.split("\n")
         for hit in found:
             lines[hit.line - 1] = _without(lines[hit.line - 1], hit.value)
         body = "\n".join(lines)
-    for hit in hits(body.encode("latin-1"), ""):
+    for hit in hits(body.encode("latin-1"), "", known):
         lines = body.split("\n")
         lines[hit.line - 1] = MASKED
         body = "\n".join(lines)

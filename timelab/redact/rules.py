@@ -56,15 +56,29 @@ def is_literal(value: str) -> bool:
     bare = value.strip()
     if len(bare) < 2 or not re.search(r"[A-Za-z]", bare):
         return False
-    if bare[0] in "$<{%*" or bare.startswith(("/", "./", "~/", "\\", "[")) or "{{" in bare or "${" in bare:
+    if (
+        bare[0] in "<{%*"
+        or _is_reference(bare)
+        or bare.startswith(("/", "./", "~/", "\\", "["))
+        or "{{" in bare
+        or "${" in bare
+    ):
         return False
-    if bare.lower() in _PLACEHOLDERS:
+    if bare.lower() in PLACEHOLDERS:
         return False
     return not re.match(r"[\w.-]+[\[(]|os\.environ|process\.env|getenv", bare)
 
 
+def _is_reference(value: str) -> bool:
+    """Says whether `$…` stands for something else: `$NAME`, `$name`, `$(…)`; `$ecretP4ss` is a word of its own."""
+    if not value.startswith("$"):
+        return False
+    is_word = re.fullmatch(r"\$[A-Za-z][A-Za-z0-9!#%^&*]+", value) is not None
+    return not (is_word and re.search(r"[a-z]", value) and re.search(r"[0-9!#%^&*]", value))
+
+
 # Words that stand where a value belongs and say that there is none.
-_PLACEHOLDERS = frozenset(
+PLACEHOLDERS = frozenset(
     {"none", "null", "nil", "true", "false", "undefined", "redacted", "masked", "hidden", "required", "optional"}
 )
 
@@ -73,9 +87,25 @@ _START = f"(?<![{_B64}])"
 _END = f"(?![{_B64}=])"
 _WORD_START = "(?<![A-Za-z0-9])"
 _ENV_NAME = (
-    r"(?<![A-Z0-9])(?:API_?KEY|ACCESS_KEY|SECRET_KEY|PRIVATE_KEY|SIGNING_KEY|ENCRYPTION_KEY|MASTER_KEY|ACCOUNT_KEY|TOKEN|SECRET"
-    r"|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS|MACAROON(?:_HEX)?)[\"']?[ \t]{0,4}"
+    # Of a password the name may run on without a sign between, as in PGPASSWORD; `BYPASS` is none.
+    r"(?:PASSWORD|PASSWD|(?<=_)PASS|(?<![A-Z0-9])(?:API_?KEY|ACCESS_KEY|SECRET_KEY|PRIVATE_KEY|SIGNING_KEY|ENCRYPTION_KEY|MASTER_KEY|ACCOUNT_KEY|TOKEN|SECRET"
+    r"|PASSPHRASE|CREDENTIALS|MACAROON(?:_HEX)?))[\"']?[ \t]{0,4}"
 )
+_TOKEN_NAME = (
+    r"(?<![A-Za-z0-9])(?i:access|refresh|auth|bearer|session|api|deploy|bot)[_-]?(?i:token)|(?i:client[_-]?secret)"
+)
+_SMALL_NAME = r"(?<=[a-z0-9]_)(?:password|passwd|passphrase|pass|secret|api_key|access_key|secret_key|private_key)"
+
+
+def _is_set(match: re.Match[str]) -> bool:
+    """Says whether the value of a name in small letters is one: words, calls and names of code have no digit."""
+    value = match["value"]
+    return is_literal(value) and re.search(r"[0-9]", value) is not None and re.search(r"[()\[\]]|://", value) is None
+
+
+def _is_long(match: re.Match[str]) -> bool:
+    return _is_set(match) and not re.fullmatch(r"[0-9]+", match["value"])
+
 
 RULES: tuple[Rule, ...] = (
     # sk-ant-api03-…, sk-proj-…, sk-svcacct-…, sk-or-v1-…; the old form is 48 letters and digits.
@@ -116,11 +146,34 @@ RULES: tuple[Rule, ...] = (
         r"(?i:authorization)[\"']?\s{0,4}[:=]\s{0,4}[\"']?(?i:bearer|basic|token|key)\s{1,4}"
         r"(?P<value>[A-Za-z0-9._~+/=-]{16,})",
     ),
+    Rule("Vault token", ("hvs.", "hvb.", "hvr."), _WORD_START + r"hv[sbr]\.[A-Za-z0-9_-]{20,}"),
+    Rule("DigitalOcean token", ("_v1_",), r"(?<![A-Za-z0-9])do[por]_v1_[0-9a-f]{64}"),
+    Rule("Shopify token", ("shp",), _WORD_START + r"shp(?:at|ca|pa|ss)_[0-9a-fA-F]{32}"),
+    # With signs that RFC 3986 wants escaped in a password, and people do not: detect-secrets has none of those.
+    Rule(
+        "Basic Auth Credentials",
+        ("://",),
+        r"://[^\s:/?#\[\]@\"'<>]{0,100}:(?P<value>[^\s:/?#\[\]@\"'<>{}]{3,200})@(?=[\w\[])",
+        lambda match: is_literal(match["value"]),
+    ),
+    # "access_token": "…", and db_password=… in whatever file that lands.
+    Rule(
+        "Secret in a document",
+        ("token", "secret"),
+        r"(?:" + _TOKEN_NAME + r")[\"'][ \t]{0,4}:[ \t]{0,4}[\"'](?P<value>[A-Za-z0-9._~+/=-]{16,})[\"']",
+        _is_long,
+    ),
+    Rule(
+        "Secret in a setting",
+        ("token", "secret", "passw", "passphrase", "pass", "key"),
+        r"(?:" + _TOKEN_NAME + "|" + _SMALL_NAME + r")[ \t]{0,4}(?:=(?!=)|:)[ \t]{0,4}(?P<value>[^\s\"',;]{8,})",
+        _is_set,
+    ),
     # NAME_API_KEY=value as `env`, a shell or a .env file writes it, in whatever file that lands. After a colon the
     # value needs a digit, because `TOP SECRET: everything` is prose.
     Rule(
         "Secret in an environment",
-        ("key", "token", "secret", "passw", "passphrase", "credentials", "macaroon"),
+        ("key", "token", "secret", "pass", "credentials", "macaroon"),
         _ENV_NAME + r"(?P<sign>=(?!=)|:)[ \t]{0,4}[\"']?(?P<value>[^\s\"',;]{8,})",
         lambda match: (
             is_literal(match["value"]) and (match["sign"] == "=" or re.search(r"[0-9]", match["value"]) is not None)

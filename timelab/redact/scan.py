@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 BLOCK_BYTES = 8 << 20
 OVERLAP_BYTES = 64 << 10
 _MAX_UNESCAPES = 3
+NONE: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -22,11 +23,14 @@ class Hit:
     value: str = field(repr=False)
 
 
-def hits(data: bytes, name: str) -> list[Hit]:
-    """Returns every secret in `data`, block by block; a block ends at a line's end where it can, else they overlap."""
+def hits(data: bytes, name: str, known: Mapping[str, str] = NONE) -> list[Hit]:
+    """Returns every secret in `data`, also those `known` by value, block by block.
+
+    A block ends at a line's end where it can, else they overlap.
+    """
     found: list[Hit] = []
     for first_line, block in _blocks(data):
-        found += (Hit(first_line + hit.line, hit.kind, hit.value) for hit in _block_hits(block, name))
+        found += (Hit(first_line + hit.line, hit.kind, hit.value) for hit in _block_hits(block, name, known))
     return found
 
 
@@ -42,9 +46,10 @@ def _blocks(data: bytes) -> Iterator[tuple[int, bytes]]:
     yield line, data[at:] if at else data
 
 
-def _block_hits(block: bytes, name: str) -> Iterator[Hit]:
+def _block_hits(block: bytes, name: str, known: Mapping[str, str]) -> Iterator[Hit]:
     for text in _views(block):
         yield from _view_hits(text, name)
+        yield from _known_hits(text, known)
 
 
 def _views(block: bytes) -> Iterator[str]:
@@ -107,6 +112,16 @@ def _view_hits(text: str, name: str) -> Iterator[Hit]:
             yield Hit(line_of(start), gate.kind, value)
 
 
+def _known_hits(text: str, known: Mapping[str, str]) -> Iterator[Hit]:
+    if not known:
+        return
+    from timelab.redact.known import known_matches
+
+    line_of = _line_counter(text)
+    for start, variable, value in known_matches(text, known):
+        yield Hit(line_of(start), f"value of {variable}", value)
+
+
 def _line_counter(text: str) -> Callable[[int], int]:
     ends: list[int] | None = None
 
@@ -119,7 +134,7 @@ def _line_counter(text: str) -> Callable[[int], int]:
     return line_of
 
 
-def folder_hits(folder: Path) -> Iterator[tuple[str, int, str]]:
+def folder_hits(folder: Path, known: Mapping[str, str] = NONE) -> Iterator[tuple[str, int, str]]:
     """Returns (path, line, kind) for the regular files of a folder, in order of path; line 0 is the path itself."""
     import os
 
@@ -130,20 +145,20 @@ def folder_hits(folder: Path) -> Iterator[tuple[str, int, str]]:
         if not Path(root, name).is_symlink() and Path(root, name).is_file()
     )
     for name in names:
-        places = {(0, hit.kind) for hit in hits(os.fsencode(name), "")}
-        places |= set(_file_places(folder / name, name))
+        places = {(0, hit.kind) for hit in hits(os.fsencode(name), "", known)}
+        places |= set(_file_places(folder / name, name, known))
         for line, kind in sorted(places):
             yield name, line, kind
 
 
-def _file_places(path: Path, name: str) -> Iterator[tuple[int, str]]:
+def _file_places(path: Path, name: str, known: Mapping[str, str]) -> Iterator[tuple[int, str]]:
     """Reads a file in blocks, so that a large one does not have to fit in memory."""
     line, rest = 0, b""
     with path.open("rb") as stream:
         while True:
             read = stream.read(BLOCK_BYTES)
             block = rest + read
-            yield from ((line + hit.line, hit.kind) for hit in _block_hits(block, name))
+            yield from ((line + hit.line, hit.kind) for hit in _block_hits(block, name, known))
             if len(read) < BLOCK_BYTES:
                 return
             cut = block.rfind(b"\n", len(block) - OVERLAP_BYTES) + 1

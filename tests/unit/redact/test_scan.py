@@ -70,6 +70,12 @@ HARMLESS = {
     "binary": random.Random(4).randbytes(200_000).decode("latin-1"),
     "template": "password: {{ password }}\ntoken = \"${API_TOKEN}\"\nAPI_KEY=$API_KEY\n",
     "reference": "api_key = os.environ['API_KEY']\nsecret = get_secret(name)\nAPI_KEY=os.environ['OTHER_KEY']",
+    "variables": "PASSWORD=$PASSWORD\nDB_PASS=$DB_PASS2\npostgres://$USER:$PASSWORD@host/\npostgres://u:${PW}@host\n"
+    "password=$password\nAUTH_TOKEN=$(cat token)\ndb_password: $db_password\n",
+    "code": "def connect(db_password: str, access_token=None, db_pass=config.value_2()): ...\n"
+    "self.access_token = self.access_token or tokens[0]\nnext_token: 12 of 13\n3 passed, tests_pass=12345 of 9\n",
+    "hashed": f'"hashed_secret": "{letters(40, 9, HEX)}"',
+    "address": "see https://example.invalid:8080/@ada and git@example.invalid:ada/repo.git, http://[::1]:80/x@y",
     "names only": "env: [OPENAI_API_KEY, HF_TOKEN]\n",
     "mask": 'password = "********"',
     "prose": "The secret: it takes practice. TOP SECRET: everything here. What is a password, and whose key is it?",
@@ -91,7 +97,7 @@ def test_prose_in_a_yaml_spec_is_no_setting() -> None:
 
 
 def test_configuration_needs_no_quotes() -> None:
-    line = b"db_pass" + b"word: " + mixed(12).encode()
+    line = b"db_pass" + b"word: " + b"sword" + b"fish"
     assert find_secrets(line, "input/spec.yaml") and not find_secrets(line, "notes.md")
 
 
