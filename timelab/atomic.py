@@ -48,21 +48,45 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def file_lock(path: Path, *, timeout_s: float = 60.0) -> Iterator[None]:
-    """Holds an exclusive lock on a file, which is made if need be and never removed. Not reentrant.
+def file_lock(path: Path, *, timeout_s: float = 60.0, is_kept: bool = True) -> Iterator[None]:
+    """Holds an exclusive lock on a file, which is made if need be and, unless `is_kept`, removed at the end.
 
-    The kernel drops the lock when its holder dies, so there is nothing stale to clean up.
+    Not reentrant. The kernel drops the lock when its holder dies, so there is nothing stale to clean up.
 
     Raises:
         StoreError: somebody else held it for `timeout_s`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    descriptor = _open_locked(path, timeout_s)
     try:
-        _acquire(descriptor, path, time.monotonic() + timeout_s, timeout_s)
         yield
     finally:
+        if not is_kept:
+            # Before the lock goes: who waited for this file then finds that the name means none, or another.
+            with contextlib.suppress(OSError):
+                path.unlink()
         os.close(descriptor)
+
+
+def _open_locked(path: Path, timeout_s: float) -> int:
+    deadline = time.monotonic() + timeout_s
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            _acquire(descriptor, path, deadline, timeout_s)
+            if _is_named(descriptor, path):
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+def _is_named(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _acquire(descriptor: int, path: Path, deadline: float, timeout_s: float) -> None:

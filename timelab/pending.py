@@ -50,7 +50,7 @@ class Outcome:
 
     `earlier` is the run that it has already; `folder` the absolute artifact path; `reason` one line for people,
     `error_slug` the same for programs.
-    `postponed` is one whose record could not be written now (a full disk): the queue keeps it.
+    `postponed` is one whose record could not be made now (a full disk, another worker has it): the queue keeps it.
     """
 
     what: Literal["ran", "ran-before", "held", "carried", "failed", "postponed"]
@@ -189,13 +189,16 @@ def reconcile(
     for candidate in found:
         known = _known(repo, candidate, allowed, retry=retry)
         if known is None:
-            # Another worker may find the same version without a record at the same moment: one of them runs it.
-            with queue.claim(repo, candidate.closure_sha256):
-                known = _known(repo, candidate, allowed, retry=retry)
-                if known is None:
-                    known = _run(repo, services, candidate, attempts, progress)
-                    # Records are made in order, so the first without one is what the worker died of: not the others.
-                    attempts = None if attempts is None else 1
+            try:
+                # Another worker may find the same version without a record at the same moment: one of them runs it.
+                with queue.claim(repo, candidate.closure_sha256):
+                    known = _known(repo, candidate, allowed, retry=retry)
+                    if known is None:
+                        known = _run(repo, services, candidate, attempts, progress)
+                        # Records are made in order: the first without one is what the worker died of, not the others.
+                        attempts = None if attempts is None else 1
+            except StoreError as error:
+                known = Outcome("postponed", candidate.path, candidate.commit, reason=error.message)
         yield known
 
 

@@ -292,7 +292,7 @@ def claim(repo: Repo, key: str, *, timeout_s: float = 3600.0) -> Iterator[None]:
 
     `key` is a digest. Raises `StoreError` when another worker held it for `timeout_s`.
     """
-    with file_lock(repo.timelab_dir / "claims" / Sha256(key), timeout_s=timeout_s):
+    with file_lock(repo.timelab_dir / "claims" / Sha256(key), timeout_s=timeout_s, is_kept=False):
         yield
 
 

@@ -48,11 +48,15 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path) -> 
     assert [item.name for item in tmp_path.iterdir()] == ["folder"]
 
 
-def test_eight_processes_count_under_the_lock_and_lose_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_eight_processes_count_under_the_lock_and_lose_nothing(tmp_path: Path, is_kept: bool) -> None:
+    """Also where each removes the file at its end, and who waited for that one takes the next."""
     (tmp_path / "number").write_text("0")
-    children = [subprocess.Popen([sys.executable, "-c", COUNT, str(tmp_path)]) for _ in range(8)]
+    code = COUNT.replace('"lock")', f'"lock", is_kept={is_kept})')
+    children = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path)]) for _ in range(8)]
     assert [child.wait(timeout=120) for child in children] == [0] * 8
     assert (tmp_path / "number").read_text() == "800"
+    assert (tmp_path / "lock").exists() == is_kept
 
 
 def test_waiting_for_a_lock_has_a_bound(tmp_path: Path) -> None:

@@ -182,6 +182,22 @@ def test_a_job_is_a_commit_or_what_a_merge_brought(lab: Lab) -> None:
     assert job_commits(lab.repo, Job(id="x", hook="nudge")) == []
 
 
+def test_what_another_worker_has_for_too_long_is_postponed(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rest goes on, and the queue keeps the job."""
+    lab.commit_file("specs/b.yaml", "timelab: 1\nkind: command\nargv: [b]\n")
+    allow(lab)
+    real = queue.claim
+    monkeypatch.setattr(queue, "claim", lambda repo, key: real(repo, key, timeout_s=0.05))
+    queue.enqueue(lab.repo, "nudge", commit=head(lab), since=lab.git_sha)
+    queue.enqueue(lab.repo, "nudge", commit=lab.git_sha)
+    taken = next(each for each in pending(lab.repo, make_services()) if each.path == "specs/b.yaml")
+    with real(lab.repo, taken.closure_sha256):
+        outcomes = list(drain(lab.repo, make_services(), progress=lambda path, done, total: None))
+    assert [(each.path, each.what) for each in outcomes] == [("specs/b.yaml", "postponed"), ("specs/echo.yaml", "ran")]
+    assert outcomes[0].reason is not None and "was held by another process" in outcomes[0].reason
+    assert [(entry.job.commit, entry.job.attempts) for entry in queue.entries(lab.repo)] == [(head(lab), 0)]
+
+
 def test_a_rewrite_carries_records_and_runs_nothing(lab: Lab) -> None:
     """T5: an amend loses no record."""
     (ran,) = reconciled(lab)

@@ -303,3 +303,4 @@ def test_one_closure_is_claimed_by_one_worker_at_a_time(lab: Repo) -> None:
             pass
         with pytest.raises(StoreError), queue.claim(lab, "0" * 64, timeout_s=0.05):
             pass
+    assert list((lab.timelab_dir / "claims").iterdir()) == []
