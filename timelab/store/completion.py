@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,12 +119,24 @@ def project(repo: Repo, index: Index, rows: Iterable[tuple[Repo, RunRow]], reach
     groups: dict[Repo, dict[str, list[RunRow]]] = {}
     for work, row in rows:
         groups.setdefault(work, {}).setdefault(day_of(row.timestamp_start), []).append(row)
+    try:
+        # All of it first: of two work trees that are served at once each lacks the rows of the other.
+        _drop_stale(index, groups)
+    except sqlite3.Error as error:
+        _raise_if_no_room(error)
+        logger.warning("runs.csv of other work trees may lack rows until `timelab reindex`: %s", error)
     for work, days in groups.items():
         try:
             project_days(repo, index, work, days, reached)
         except (OSError, sqlite3.Error, GitError) as error:
             _raise_if_no_room(error)
             logger.warning("runs.csv, README or latest could not be written: %s", error)
+
+
+def _drop_stale(index: Index, groups: Mapping[Repo, Iterable[str]]) -> None:
+    for work, days in groups.items():
+        for date in days:
+            index.drop_csv_sizes(date, but=str(work.root))
 
 
 def project_days(

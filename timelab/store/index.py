@@ -143,6 +143,10 @@ class Index:
         """Remembers how large a day's runs.csv is."""
         self._db.execute("INSERT OR REPLACE INTO day_log VALUES (?, ?, ?)", (_text(root), day, size_bytes))
 
+    def drop_csv_sizes(self, day: str, *, but: str) -> None:
+        """Lets a day's runs.csv be written anew in every work tree but one: they lack what was recorded there."""
+        self._db.execute("DELETE FROM day_log WHERE day = ? AND root <> ?", (day, _text(but)))
+
     # -- writing
 
     def refresh(self) -> None:

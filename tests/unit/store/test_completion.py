@@ -9,7 +9,7 @@ from tests.helpers import Lab
 from timelab.errors import StoreError
 from timelab.store import csvlog
 from timelab.store.reader import runs
-from timelab.store.recover import heal
+from timelab.store.recover import announce_run, heal, reindex
 
 
 def test_a_projection_that_fails_does_not_take_the_record_down(
@@ -56,6 +56,35 @@ def test_a_linked_work_tree_gets_the_folders_of_its_own_runs(lab: Lab) -> None:
     assert not (lab.root / "2026").exists()
     assert [item.run_id for item in runs(lab.repo)] == [run.run_id]
     assert "runs.csv" not in linked.git("status", "--porcelain", "-uall")
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_each_work_trees_runs_csv_has_the_runs_of_all(lab: Lab, at_once: bool) -> None:
+    """A79: what a runs.csv says follows from the chains, not from where runs were recorded before."""
+    from timelab.git.repo import discover
+
+    other = lab.root.parent / "linked"
+    lab.git("worktree", "add", "-q", "--detach", str(other))
+    linked = Lab(discover(other), lab.git_sha, lab.spec_blob)
+    lab.record(0)
+    linked.record(1)
+    if at_once:
+        for each, number in ((lab, 2), (linked, 3)):
+            manifest, staging = each.stage(number)
+            (staging / "run.json").write_bytes(manifest.to_bytes())
+            announce_run(each.repo, staging, manifest.run_id)
+        heal(lab.repo)
+    else:
+        linked.record(2)
+        lab.record(3)
+    sheet = (lab.root / "2026/11/20/runs.csv").read_bytes()
+    assert len(sheet.splitlines()) == 5
+    assert ((other / "2026/11/20/runs.csv").read_bytes() == sheet) is at_once
+    linked.record(4)
+    assert len((other / "2026/11/20/runs.csv").read_bytes().splitlines()) == 6
+    before = (other / "2026/11/20/runs.csv").read_bytes()
+    reindex(linked.repo)
+    assert (other / "2026/11/20/runs.csv").read_bytes() == before
 
 
 def test_a_link_on_the_way_costs_the_folder_and_not_the_record(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
