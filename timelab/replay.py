@@ -98,7 +98,10 @@ def replay(
     if error is not None and error.slug in _LACKING:
         part = "the record's answer" if changed.recorded and error.slug == ProviderError.slug else _LACKING[error.slug]
         return _cannot(manifest, f"{part} is not here: {error.message}", again.run_id)
-    return _compare(manifest, result, original, _Files(repo, again), from_record=changed.recorded)
+    try:
+        return _compare(manifest, result, original, _Files(repo, again), from_record=changed.recorded)
+    except DataError as damage:
+        return _cannot(manifest, f"there is nothing to compare with: {damage.message}", again.run_id)
 
 
 class _Files:

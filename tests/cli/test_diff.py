@@ -25,6 +25,17 @@ CASES = [
 ]
 
 
+def test_an_output_that_is_gone_from_a_record_is_wrong_data(notebook: Notebook) -> None:
+    """65, and the command that says what else is; never `identical`."""
+    row = next(row for row in notebook.runs() if row["name"] == "hello")
+    notebook.timelab("replay", row["run_id"])
+    blob = notebook.git("rev-parse", f"{row['entry']}:output/hello.txt")
+    (notebook.root / ".git/objects" / blob[:2] / blob[2:]).unlink()
+    said = notebook.timelab("diff", row["run_id"], "last")
+    assert (said.code, said.out) == (65, "")
+    assert said.err == "timelab: output/hello.txt of the record is missing or damaged\nhint: timelab verify\n"
+
+
 def test_a_spec_shows_its_last_two_runs_by_cause(notebook: Notebook) -> None:
     """T1: what changed stands first, then the spec, then what came of it."""
     said = notebook.timelab("diff", "specs/hello.yaml")

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import pytest
 
 from tests.helpers import Lab, make_lab
+from tests.records import loose_path
 from timelab.canonical import sha256_bytes
 from timelab.clock import Randomness, SystemClock, SystemRandomness
 from timelab.config import Settings
@@ -354,6 +355,16 @@ def test_a_difference_that_has_a_cause_counts_at_every_level(world: World) -> No
     world.commit({"tool.py": "two"})
     report = world.replay(stored, at="HEAD")
     assert (report.verdict, report.cause, report.ok) == ("differs", "code", False)
+
+
+def test_a_record_whose_output_is_gone_has_nothing_to_compare_with(world: World) -> None:
+    """An empty output now is not identical with one that nobody can read."""
+    stored = world.run("specs/do.yaml")
+    loose_path(world.lab, world.lab.git("rev-parse", f"{stored.entry}:output/output.jsonl")).unlink()
+    world.executors["command"].noise = "other bytes, or they would come back with the new record"
+    report = world.replay(stored)
+    assert (report.verdict, report.ok) == ("cannot", False)
+    assert (report.missing or "").startswith("there is nothing to compare with: ")
 
 
 def test_a_commit_that_is_not_here_is_named(world: World) -> None:

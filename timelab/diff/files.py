@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from timelab.errors import DataError
+
 Verdict = Literal["identical", "equal", "differs", "missing", "new"]
 
 TOLERANCE = 1e-9
@@ -49,7 +51,11 @@ def compare_outputs(
     read_before: Callable[[str], bytes | None],
     read_after: Callable[[str], bytes | None],
 ) -> tuple[FileDiff, ...]:
-    """Returns the verdict on every output (`output/…`) of two runs, in order of path; other paths are passed over."""
+    """Returns the verdict on every output (`output/…`) of two runs, in order of path; other paths are passed over.
+
+    Raises:
+        DataError: the bytes of a file that both runs list are missing or damaged: nothing can be said of them.
+    """
     old, new = ({path for path in paths if path.startswith("output/")} for paths in (before, after))
     found = []
     for path in sorted(old | new):
@@ -58,8 +64,15 @@ def compare_outputs(
         elif path not in old:
             found.append(FileDiff(path, "new"))
         else:
-            found.append(compare_file(path, read_before(path) or b"", read_after(path) or b""))
+            found.append(compare_file(path, _bytes_of(path, read_before), _bytes_of(path, read_after)))
     return tuple(found)
+
+
+def _bytes_of(path: str, read: Callable[[str], bytes | None]) -> bytes:
+    data = read(path)
+    if data is None:
+        raise DataError(f"{ascii(path)[1:-1][:200]} of the record is missing or damaged", hint="timelab verify")
+    return data
 
 
 def compare_file(path: str, before: bytes, after: bytes) -> FileDiff:

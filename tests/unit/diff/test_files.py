@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from timelab.diff import compare_file, compare_outputs
 from timelab.diff.files import common_prefix
+from timelab.errors import DataError
 
 
 @pytest.mark.parametrize(
@@ -52,6 +53,13 @@ def test_long_lines_are_cut_around_the_difference() -> None:
     assert found is not None
     assert found.before.startswith("…x") and "xAy" in found.before and found.before.endswith("…")
     assert len(found.before) <= 102
+
+
+@pytest.mark.parametrize("other", [b"", b"x", None])
+def test_a_file_whose_bytes_are_gone_is_not_taken_for_an_empty_one(other: bytes | None) -> None:
+    """Nothing can be said of it, least of all `identical`."""
+    with pytest.raises(DataError, match="output/a of the record is missing or damaged"):
+        compare_outputs(["output/a"], ["output/a"], lambda path: None, lambda path: other)
 
 
 def test_binary_files_part_at_a_byte() -> None:
