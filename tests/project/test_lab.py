@@ -114,6 +114,30 @@ def test_a_missing_git_is_named_with_the_way_to_get_it(checkout: Path) -> None:
     assert "needs git" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("lists", "told"),
+    [
+        ("exit 1", "cannot list the shell scripts"),
+        ("exit 0", "there is no shell script to check"),
+        ("echo lab; echo bad.sh", "shellcheck <--severity=style> <bad.sh>"),
+    ],
+)
+def test_lint_fails_where_no_script_was_checked(checkout: Path, lists: str, told: str) -> None:
+    """Nothing checked is no success; a script that shellcheck refuses is none either."""
+    programs = checkout / ".venv/bin"
+    for name in ("ruff", "mypy", "python"):
+        (programs / name).write_text(f'#!/bin/sh\n[ "$1" = -c ] && [ -n "$2" ] || exit 0\n{lists}\n')
+        (programs / name).chmod(0o755)
+    (programs / "shellcheck").write_text(
+        '#!/bin/sh\nprintf shellcheck; printf " <%s>" "$@"; echo\ncase $2 in bad*) exit 1 ;; esac\n'
+    )
+    (programs / "shellcheck").chmod(0o755)
+    done = run("./lab", "lint", cwd=checkout)
+    assert done.returncode != 0
+    assert told in done.stdout + done.stderr
+    assert "schemas and docs" not in done.stderr
+
+
 def test_every_shell_script_is_clean() -> None:
     """A144, A199, A237: shellcheck has nothing to say about any script that git tracks."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout.decode()
