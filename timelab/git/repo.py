@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from timelab.errors import DataError, GitError, NotARepository, NotFound
 from timelab.git import trees
-from timelab.git.program import git, said
+from timelab.git.program import git, require_git, said
 from timelab.names import Oid
 from timelab.process import Completed
 
@@ -135,6 +135,7 @@ def discover(start: Path) -> Repo:
 
     Raises:
         NotARepository: there is none, or git does not trust its owner (`safe.directory`).
+        GitError: git is older than `MIN_GIT`.
     """
     if not start.is_dir():
         raise NotARepository(f"no such folder: {ascii(str(start))[:200]}")
@@ -142,6 +143,9 @@ def discover(start: Path) -> Repo:
     # --show-toplevel comes last: git prints the others before it fails for want of a work tree.
     done = git(["rev-parse", *asked, "--show-toplevel"], cwd=start, check=False)
     lines = done.stdout.decode("utf-8", "surrogateescape").splitlines()
+    if not 4 <= len(lines) <= 5 or lines[0].startswith("-"):
+        # An old git prints the options that it does not know.
+        require_git()
     if len(lines) < 4:
         raise _not_here(done)
     if len(lines) > 5:
@@ -289,17 +293,3 @@ def is_ancestor(repo: Repo, ancestor: str, descendant: str) -> bool:
     if done.code not in (0, 1):
         raise GitError(f"git cannot tell how {ancestor[:12]} and {descendant[:12]} are related: {said(done)}")
     return done.code == 0
-
-
-def branches_containing(repo: Repo, oid: str) -> tuple[str, ...]:
-    """Returns the full names of the local and remote-tracking branches that a commit is on."""
-    done = repo.git(["for-each-ref", "--format=%(refname)", f"--contains={oid}", "refs/heads", "refs/remotes"])
-    return tuple(done.stdout.decode("utf-8", "surrogateescape").splitlines())
-
-
-def is_dirty(repo: Repo) -> bool:
-    """Says whether tracked files differ from HEAD; a bare repository is never dirty."""
-    if repo.root is None:
-        return False
-    done = repo.git(["status", "--porcelain", "--untracked-files=no", "--ignore-submodules=dirty"])
-    return bool(done.stdout.strip())
