@@ -15,7 +15,6 @@ from timelab.errors import DataError, PathError, StoreError
 from timelab.git import trees
 from timelab.git.refs import list_refs, read_ref, swap_ref
 from timelab.git.repo import Repo, commit_info
-from timelab.git.trees import TreeEntry
 from timelab.names import Oid, WriterId, path_fault
 
 RUNS = "refs/timelab/runs/"
@@ -127,11 +126,6 @@ def append_tree(repo: Repo, tree: Oid, *, message: str, when: datetime) -> Oid:
     return oid
 
 
-def append_folder(repo: Repo, folder: Path, *, message: str, when: datetime) -> Oid:
-    """Appends a run folder to this writer's chain. The caller holds the store lock."""
-    return append_tree(repo, trees.write_folder(repo, folder), message=message, when=when)
-
-
 def append_files(repo: Repo, files: Mapping[str, bytes], *, message: str, when: datetime) -> Oid:
     """Appends an entry made of the given files. The caller holds the store lock."""
     return append_tree(repo, trees.write_tree(repo, files), message=message, when=when)
@@ -237,8 +231,3 @@ def read_file(repo: Repo, entry: Entry, path: str) -> bytes | None:
     """Returns the bytes of a file of an entry, or None."""
     found = trees.entry_at(repo, entry.tree, path)
     return trees.read_blob(repo, found.oid) if found and found.is_file else None
-
-
-def files(repo: Repo, entry: Entry) -> dict[str, TreeEntry]:
-    """Returns the files of an entry by path."""
-    return trees.list_tree(repo, entry.tree)

@@ -18,7 +18,6 @@ _OURS = ("refs/timelab/", "refs/notes/timelab")
 _BUSY_TRIES = 200
 _BUSY_WAIT_S = 0.01
 _STALE_S = 1.0
-_ZERO = "0" * 40
 
 
 @contextmanager

@@ -6,9 +6,6 @@ import contextlib
 import os
 import shutil
 import stat
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from timelab.errors import DataError, GitError
@@ -104,18 +101,6 @@ def _write_file(path: bytes, data: bytes, mode: int) -> None:
             view = view[os.write(descriptor, view) :]
     finally:
         os.close(descriptor)
-
-
-@contextmanager
-def scratch(repo: Repo) -> Iterator[Path]:
-    """Lends an empty folder in the common git dir's `timelab/scratch`, and removes it whatever lies there."""
-    room = repo.timelab_dir / "scratch"
-    room.mkdir(parents=True, exist_ok=True)
-    path = Path(tempfile.mkdtemp(dir=room))
-    try:
-        yield path
-    finally:
-        remove_tree(path)
 
 
 def remove_tree(path: Path) -> None:

@@ -19,15 +19,6 @@ RUNS_CSV = "runs.csv"
 DAY_README = "README.md"
 LATEST = "latest"
 STAGED_FOLDERS = ("input", "output", "logs")
-DAY_FOLDERS = (
-    "ai-team/specs",
-    "ai-team/artifacts",
-    "analyzer/inputs",
-    "analyzer/outputs",
-    "knowledge/graph",
-)
-"""The rooms of a day (A80–A85)."""
-
 DAY_GLOB = "[0-9][0-9][0-9][0-9]/[0-9][0-9]/[0-9][0-9]"
 RUN_FOLDER = re.compile(
     r"(?P<day>\d{4}/\d{2}/\d{2})/(?:ai-team/artifacts|analyzer/outputs)/"

@@ -16,9 +16,8 @@ from timelab.git.chain import (
     REMOTES,
     RUNS,
     append_files,
-    append_folder,
     append_many,
-    files,
+    append_tree,
     keep,
     read_file,
     tips,
@@ -28,6 +27,7 @@ from timelab.git.chain import (
 from timelab.git.notes import add_lines
 from timelab.git.refs import list_refs, read_ref, store_lock
 from timelab.git.repo import Repo, commit_state, discover, resolve
+from timelab.git.trees import list_tree, write_folder
 from timelab.names import Oid
 
 Git = Callable[..., str]
@@ -69,7 +69,7 @@ def test_a_folder_becomes_an_entry_and_touches_nothing_of_the_user_s(repo: Path,
     index = (repo / ".git" / "index").read_bytes()
     found = discover(repo)
     with store_lock(found):
-        oid = append_folder(found, tmp_path / "run", message="run abc", when=WHEN)
+        oid = append_tree(found, write_folder(found, tmp_path / "run"), message="run abc", when=WHEN)
     ref = RUNS + writer_id(found)
     assert git("rev-parse", ref, cwd=repo) == oid
     person = f"timelab|{writer_id(found)}@timelab.invalid|2026-11-20T10:23:45+00:00"
@@ -80,7 +80,7 @@ def test_a_folder_becomes_an_entry_and_touches_nothing_of_the_user_s(repo: Path,
     ]
     entry = next(walk(found, oid, ref=ref))
     assert (entry.kind, entry.parent, entry.ref) == ("run", None, ref)
-    assert list(files(found, entry)) == ["output/a", "run.json"]
+    assert list(list_tree(found, entry.tree)) == ["output/a", "run.json"]
     assert read_file(found, entry, "output/a") == b"1\r\n"
     assert read_file(found, entry, "output/b") is None
     after = [git(*words, cwd=repo) for words in (["rev-parse", "HEAD"], ["status", "--porcelain"], ["branch", "-a"])]

@@ -11,7 +11,7 @@ import pytest
 from timelab.errors import DataError, GitError
 from timelab.git.repo import discover
 from timelab.git.trees import FILE, FOLDER, LINK, TreeEntry, format_tree, write_blob, write_object
-from timelab.git.worktree import export, remove_tree, scratch, stays_inside
+from timelab.git.worktree import export, remove_tree, stays_inside
 from timelab.names import Oid
 
 Git = Callable[..., str]
@@ -94,18 +94,17 @@ def test_no_file_is_written_through_a_link(repo: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "target" / "elsewhere").exists()
 
 
-def test_a_scratch_folder_goes_away_whatever_was_done_to_it(repo: Path, tmp_path: Path) -> None:
-    found = discover(repo)
+def test_a_folder_goes_away_whatever_was_done_to_it(tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "file").write_text("x")
-    with scratch(found) as path:
-        assert path.parent == found.timelab_dir / "scratch"
-        (path / "locked" / "below").mkdir(parents=True)
-        (path / "locked" / "below" / "file").write_text("x")
-        (path / "link").symlink_to(outside)
-        (path / "locked" / "below").chmod(0)
-        (path / "locked").chmod(0)
+    path = tmp_path / "scratch"
+    (path / "locked" / "below").mkdir(parents=True)
+    (path / "locked" / "below" / "file").write_text("x")
+    (path / "link").symlink_to(outside)
+    (path / "locked" / "below").chmod(0)
+    (path / "locked").chmod(0)
+    remove_tree(path)
     assert not path.exists()
     assert (outside / "file").exists()
     remove_tree(path)
