@@ -37,5 +37,3 @@ ENV_VARS: tuple[EnvVar, ...] = (
     EnvVar("TIMELAB_TMP", "given", "Is a folder that is thrown away after the run."),
 )
 """In the order of the reference page."""
-
-NAMES: frozenset[str] = frozenset(each.name for each in ENV_VARS)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -76,25 +76,3 @@ class EventLog:
         finally:
             os.close(descriptor)
         return event
-
-
-def read_events(path: Path) -> Iterator[Event]:
-    """Yields the events of a file in order; a torn last line, foreign lines and unknown kinds are skipped."""
-    if not path.is_file():
-        return
-    with path.open("rb") as stream:
-        for line in stream:
-            event = _parse(line)
-            if event is not None:
-                yield event
-
-
-def _parse(line: bytes) -> Event | None:
-    try:
-        raw = json.loads(line)
-        data = raw["data"]
-        if not isinstance(data, dict) or not isinstance(raw["time"], str):
-            return None
-        return Event(time=raw["time"], kind=EventKind(raw["event"]), data=data)
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return None

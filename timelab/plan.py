@@ -22,7 +22,6 @@ from timelab.spec.paths import is_spec_path as is_spec_path
 if TYPE_CHECKING:
     from timelab.manifest import Input, SpecRecord, TaskRecord
 
-DATED_SPEC = re.compile(r"\d{4}/\d{2}/\d{2}/ai-team/specs/[^/]+\Z")
 DATED_FOLDER = re.compile(r"\d{4}/\d{2}/\d{2}(/|\Z)")
 
 

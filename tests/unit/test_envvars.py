@@ -7,8 +7,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from timelab.envvars import ENV_VARS, NAMES
+from timelab.envvars import ENV_VARS
 
+NAMES = frozenset(each.name for each in ENV_VARS)
 PACKAGE = Path(__file__).parents[2] / "timelab"
 # Read to be passed on unchanged to git and other programs, or to find the machine's own folders.
 PASSED_ON = re.compile(

@@ -23,7 +23,6 @@ EnvName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-
 ProfileName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 # provider:name, with an optional tag inside the name and an optional pin of the weights, `@sha256:…` (A39, A182).
 ModelName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*:[^\s\x00-\x1f]{1,330}$")]
-StopWord: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Tag: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,63}$")]
 
 
