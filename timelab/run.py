@@ -17,7 +17,16 @@ from typing import TYPE_CHECKING, Any
 from timelab import interrupts
 from timelab.clock import Clock, Randomness
 from timelab.config import Settings
-from timelab.errors import ModelMismatch, SandboxError, SecretFound, ShellError, SpecError, StoreError, TimelabError
+from timelab.errors import (
+    DataError,
+    ModelMismatch,
+    SandboxError,
+    SecretFound,
+    ShellError,
+    SpecError,
+    StoreError,
+    TimelabError,
+)
 from timelab.events import EVENTS_FILE, EventKind, EventLog
 from timelab.executors.base import Executor, TaskContext, TaskResult
 from timelab.git import repo as git_repo
@@ -35,6 +44,7 @@ from timelab.plan import DATED_FOLDER, CommitState, Plan, is_spec_path, make_inv
 from timelab.providers.base import Provider
 from timelab.recording import Outcome, record_run, take_out_secrets
 from timelab.redact import mask
+from timelab.settings import settings_at
 from timelab.shell.base import Session, Shell, ShellRequest
 from timelab.spec.model import CommandSpec, LlmSpec
 from timelab.store import writer
@@ -170,7 +180,7 @@ def _plan(repo: Repo, request: RunRequest, services: Services, state: CommitStat
     )
     if plan.executes_user_code and state.git_tree is not None:
         # The pin is told by the shell's record: a new lock is no new code.
-        dropped = {*plan.closure.paths, *_pin_files(services, plan)}
+        dropped = {*plan.closure.paths, *_pin_files(plan)}
         code = trees.code_tree(
             repo,
             state.git_tree,
@@ -180,9 +190,13 @@ def _plan(repo: Repo, request: RunRequest, services: Services, state: CommitStat
     return plan
 
 
-def _pin_files(services: Services, plan: Plan) -> tuple[str, ...]:
+def _pin_files(plan: Plan) -> tuple[str, ...]:
     """Returns the files that pin the plan's profile in a hash-locked environment."""
-    for folder in (services.settings.pin_of(plan.profile, "uv"), f"env/{plan.profile}"):
+    try:
+        named = settings_at(plan.commit.read).pin_of(plan.profile, "uv")
+    except DataError:
+        named = None  # entering the shell says what is wrong with the file
+    for folder in (named, f"env/{plan.profile}"):
         if folder and f"{folder.strip('/')}/uv.lock" in plan.commit.paths:
             return (f"{folder.strip('/')}/uv.lock", f"{folder.strip('/')}/pyproject.toml")
     # The root's pyproject.toml says more than what is installed, and counts as code.
@@ -279,14 +293,18 @@ def _enter(repo: Repo, services: Services, plan: Plan) -> Session:
     """Enters the first shell that serves the profile: nix, else uv, else the host where design 5 allows it."""
     if not plan.executes_user_code:
         return services.own_shell()
+    try:
+        settings = settings_at(plan.commit.read)
+    except DataError as error:
+        raise ShellError(error.message) from error
     for shell in services.shells:
-        pin = services.settings.pin_of(plan.profile, shell.kind)
         asked = ShellRequest(
             profile=plan.profile,
             read=plan.commit.read,
             paths=plan.commit.paths,
             cache=repo.timelab_dir / "cache",
-            pin=pin,
+            pin=settings.pin_of(plan.profile, shell.kind),
+            names_pins=any(entry.uv or entry.nix for entry in settings.profiles.values()),
         )
         if shell.has_profile(asked):
             return shell.enter(asked)

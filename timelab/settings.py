@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from timelab.config import PYPROJECT, REPOSITORY_FILE, Settings, load_settings
@@ -25,6 +25,18 @@ def settings_for(repo: Repo, environ: Mapping[str, str] | None = None) -> Settin
         git_config=git_variables(repo),
         environ=os.environ if environ is None else environ,
     )
+
+
+def settings_at(read: Callable[[str], bytes | None]) -> Settings:
+    """Returns what a commit's own file says, and nothing of the work tree's, git's or the user's: its pins.
+
+    Args:
+        read: returns the bytes of a file of the commit, or None.
+
+    Raises:
+        DataError: the file or a value in it is wrong (65).
+    """
+    return load_settings(repo_toml=read(REPOSITORY_FILE), pyproject=read(PYPROJECT), git_config={}, environ={})
 
 
 def git_variables(repo: Repo) -> dict[str, str]:

@@ -17,6 +17,8 @@ from timelab.git import trees
 from timelab.manifest import Failure, Manifest, Status
 from timelab.names import Oid, RepoPath
 from timelab.run import EXIT_CODES, RunRequest, exit_code_of, run_spec
+from timelab.shell.base import Shell
+from timelab.shell.host import HostShell
 from timelab.store.index import open_index
 from timelab.store.reader import StoredRun
 
@@ -32,7 +34,7 @@ def request(lab: Lab, path: str = "specs/echo.yaml", commit: Oid | None = None, 
     return RunRequest(spec_path=RepoPath(path), commit=commit or lab.git_sha, **more)  # type: ignore[arg-type]
 
 
-def run(lab: Lab, executor: FakeExecutor | None = None, *shells: FakeShell, **more: object) -> Manifest:
+def run(lab: Lab, executor: FakeExecutor | None = None, *shells: Shell, **more: object) -> Manifest:
     return run_spec(lab.repo, request(lab, **more), make_services(executor, *shells)).manifest()  # type: ignore[arg-type]
 
 
@@ -109,6 +111,30 @@ def test_the_first_shell_that_serves_the_profile_is_entered(lab: Lab) -> None:
     assert (len(none.entered), len(first.entered), len(second.entered)) == (0, 1, 0)
     manifest = run(lab, None, none)
     assert manifest.error is not None and manifest.error.message == "no pinned shell serves the profile 'default'"
+
+
+def test_pins_are_those_of_the_commit_not_of_the_work_tree(lab: Lab) -> None:
+    """A13, D4: the record says `dirty: false`, so nothing that is not committed may choose the lock."""
+    commit = lab.commit_file("timelab.toml", '[profiles.default]\nuv = "pins/a"\n')
+    (lab.root / "timelab.toml").write_text('[profiles.default]\nuv = "pins/b"\n')
+    shell = FakeShell(kind="uv")
+    assert run(lab, None, shell, commit=commit).dirty is False
+    run(lab, None, shell, commit=lab.git_sha)
+    assert [(asked.pin, asked.names_pins) for asked in shell.entered] == [("pins/a", True), (None, False)]
+
+
+def test_a_pin_of_another_profile_keeps_a_spec_off_the_host(lab: Lab) -> None:
+    """A13: the host serves only where nothing is pinned at all."""
+    commit = lab.commit_file("timelab.toml", '[profiles.a]\nuv = "pins/a"\n')
+    manifest = run(lab, None, HostShell(), commit=commit)
+    assert manifest.error is not None and manifest.error.message == "no pinned shell serves the profile 'default'"
+    assert run(lab, None, HostShell(), commit=lab.git_sha).shell.kind == "host"
+
+
+def test_a_commit_whose_configuration_is_wrong_fails_its_run(lab: Lab) -> None:
+    manifest = run(lab, None, FakeShell(), commit=lab.commit_file("timelab.toml", "zzz = 1\n"))
+    assert (manifest.status, manifest.error and manifest.error.slug) == (Status.FAILED, "shell")
+    assert manifest.error is not None and manifest.error.message == "timelab.toml: /zzz: unknown key"
 
 
 def test_a_profile_comes_from_the_spec_else_from_the_nearest_envrc(lab: Lab) -> None:
@@ -216,7 +242,7 @@ def test_the_value_of_a_secret_variable_is_kept_nowhere(lab: Lab) -> None:
         (context.staging / "output" / "kept.txt").write_text("en_GB")
         return replace(ended(), error=Failure(slug="x", message="no entry for swordfish-pie"))
 
-    environ = {"PGPASSWORD": "swordfish-pie", "LANG": "en_GB"}
+    environ = {"PGPASSWORD": "swordfish" + "-pie", "LANG": "en_GB"}
     stored = run_spec(lab.repo, request(lab, commit=commit), make_services(FakeExecutor(does), environ=environ))
     manifest = stored.manifest()
     assert (manifest.status, manifest.error and manifest.error.slug) == (Status.FAILED, "secret-found")

@@ -16,7 +16,8 @@ class ShellRequest:
 
     `read` returns the bytes of a file of the commit, or None; `paths` are all file paths there; `cache` is a folder of
     ours in the common git dir; `pin` is the profile's entry for this kind of shell (a folder for uv, a flake
-    attribute for nix), or None where the configuration has none and the defaults of design 5 apply.
+    attribute for nix), or None where the configuration has none and the defaults of design 5 apply. `names_pins` says
+    whether the configuration names a pin for any profile.
     """
 
     profile: str
@@ -24,6 +25,7 @@ class ShellRequest:
     paths: tuple[str, ...]
     cache: Path
     pin: str | None = None
+    names_pins: bool = False
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,10 @@ PROFILE = "host"
 
 
 def has_pins(paths: tuple[str, ...]) -> bool:
-    """Says whether the commit holds any pin: a flake with its lock, or a uv.lock at the root or under `env/`."""
+    """Says whether the commit holds any pin where none needs to be named.
+
+    That is a flake with its lock, or a uv.lock at the root or under `env/`.
+    """
     known = set(paths)
     if {"flake.nix", "flake.lock"} <= known or {"pyproject.toml", "uv.lock"} <= known:
         return True
@@ -30,7 +33,7 @@ class HostShell:
 
     def has_profile(self, request: ShellRequest) -> bool:
         """Says whether the host may serve: asked for by name, or nothing is pinned."""
-        return request.profile == PROFILE or not (request.pin or has_pins(request.paths))
+        return request.profile == PROFILE or not (request.names_pins or has_pins(request.paths))
 
     def enter(self, request: ShellRequest) -> Session:
         """Returns the system's folders; versions are measured again when one of the programs has changed."""

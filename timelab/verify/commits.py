@@ -10,6 +10,7 @@ from timelab.git import trees
 from timelab.git.raw import RawObjects
 from timelab.manifest import flake_metadata
 from timelab.names import Oid, Sha256
+from timelab.settings import settings_at
 
 _KEPT_TREES = 2_000
 
@@ -23,7 +24,7 @@ class Commits:
         self._trees: OrderedDict[str, dict[bytes, trees.TreeEntry]] = OrderedDict()
         self._digests: dict[str, Sha256] = {}
         self._flakes: dict[str, tuple[Sha256, dict[str, Any] | None]] = {}
-        self._locks: dict[tuple[str, str], frozenset[str]] = {}
+        self._locks: dict[tuple[str, str], Oid | None] = {}
 
     def tree(self, commit: Oid) -> Oid:
         """Returns a commit's tree."""
@@ -59,25 +60,29 @@ class Commits:
             self._flakes[oid] = (sha256_bytes(data), flake_metadata(data))
         return self._flakes[oid]
 
-    def uv_locks(self, commit: Oid, likely: str, wanted: str | None) -> frozenset[str]:
-        """Returns the digests of the commit's uv.lock files; looks at the likely place first, then everywhere."""
-        for path in (likely, "uv.lock"):
-            oid = self.blob_oid(commit, path)
-            if oid is not None and self.blob(oid) == wanted:
-                return frozenset({self.blob(oid)})
-        key = (commit, "uv.lock")
-        if key not in self._locks:
-            self._locks[key] = frozenset(self.blob(oid) for oid in self._named(self.tree(commit), b"uv.lock", 0))
-        return self._locks[key]
+    def uv_lock(self, commit: Oid, profile: str) -> Sha256 | None:
+        """Returns the digest of the uv.lock that pins a profile at the commit, as its own configuration says.
 
-    def _named(self, tree: Oid, wanted: bytes, depth: int) -> list[Oid]:
-        found: list[Oid] = []
-        for name, entry in self._entries(tree).items():
-            if entry.mode == trees.FOLDER and depth < 20:
-                found += self._named(entry.oid, wanted, depth + 1)
-            elif name == wanted and entry.is_file:
-                found.append(entry.oid)
-        return found
+        Raises:
+            DataError: the commit's configuration is wrong.
+        """
+        key = (commit, profile)
+        if key not in self._locks:
+            named = settings_at(lambda path: self._read(commit, path)).pin_of(profile, "uv")
+            folders = [named] if named is not None else [f"env/{profile}", *([""] if profile == "default" else [])]
+            found = (self._lock_in(commit, folder.strip("/")) for folder in folders)
+            self._locks[key] = next((oid for oid in found if oid is not None), None)
+        oid = self._locks[key]
+        return None if oid is None else self.blob(oid)
+
+    def _lock_in(self, commit: Oid, folder: str) -> Oid | None:
+        prefix = "" if folder in ("", ".") else f"{folder}/"
+        project = self.blob_oid(commit, f"{prefix}pyproject.toml")
+        return None if project is None else self.blob_oid(commit, f"{prefix}uv.lock")
+
+    def _read(self, commit: Oid, path: str) -> bytes | None:
+        oid = self.blob_oid(commit, path)
+        return None if oid is None else self._raw.blob(oid)
 
     def _entries(self, tree: Oid) -> dict[bytes, trees.TreeEntry]:
         found = self._trees.get(tree)

@@ -181,7 +181,8 @@ class RecordChecker:
                 if manifest.dirty:
                     self._ledger.unknown(LOCK)
                     return
-                what = f"holds no uv.lock with the sha256 that the record says: {(shell.lock_sha256 or 'none')[:12]}"
+                told = (shell.lock_sha256 or "none")[:12]
+                what = f"pins the profile {shell.profile!r} by no uv.lock with the record's sha256: {told}"
                 self._ledger.wrong(LOCK, run_id, f"commit {commit[:12]}", what, _EDITED)
         except Missing:
             self._ledger.unknown(LOCK)
@@ -189,8 +190,7 @@ class RecordChecker:
             self._ledger.wrong(LOCK, run_id, f"commit {commit[:12]}", error.message, "git fsck")
 
     def _has_lock(self, commit: Oid, manifest: Manifest) -> bool:
-        wanted = manifest.shell.lock_sha256
-        return wanted in self._commits.uv_locks(commit, f"env/{manifest.shell.profile}/uv.lock", wanted)
+        return manifest.shell.lock_sha256 == self._commits.uv_lock(commit, manifest.shell.profile)
 
     def _artifacts(self, entry: Entry, manifest: Manifest) -> None:
         """Every artifact's bytes, and that the entry holds these files, run.json, and nothing else."""

@@ -9,8 +9,8 @@ from timelab.shell.base import ShellRequest
 from timelab.shell.host import HostShell, has_pins
 
 
-def ask(cache: Path, *paths: str, profile: str = "default", pin: str | None = None) -> ShellRequest:
-    return ShellRequest(profile=profile, read=lambda path: None, paths=paths, cache=cache, pin=pin)
+def ask(cache: Path, *paths: str, profile: str = "default", names_pins: bool = False) -> ShellRequest:
+    return ShellRequest(profile=profile, read=lambda path: None, paths=paths, cache=cache, names_pins=names_pins)
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,12 @@ def test_the_host_serves_where_nothing_is_pinned(tmp_path: Path, paths: tuple[st
     """A13: a repository with pins never falls to the host in silence."""
     assert has_pins(paths) is pinned
     assert HostShell().has_profile(ask(tmp_path, *paths)) is not pinned
+
+
+def test_the_host_does_not_serve_beside_a_pin_that_the_configuration_names(tmp_path: Path) -> None:
+    """A13: wherever it lies, and whatever profile it is for."""
+    assert not HostShell().has_profile(ask(tmp_path, "pins/a/uv.lock", "timelab.toml", names_pins=True))
+    assert HostShell().has_profile(ask(tmp_path, "pins/a/uv.lock", profile="host", names_pins=True))
 
 
 def test_the_host_serves_when_the_spec_says_so(tmp_path: Path) -> None:

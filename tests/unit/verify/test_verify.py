@@ -9,10 +9,11 @@ import pytest
 
 from tests.helpers import start_of
 from tests.records import TrueLab, make_true_lab, moved, own_ref, replaced, rewritten_entry
-from timelab.canonical import canonical_bytes
+from timelab.canonical import canonical_bytes, sha256_bytes
 from timelab.errors import NotFound
 from timelab.git import chain
 from timelab.git.notes import NOTES, add_lines, remove_lines
+from timelab.git.raw import RawObjects
 from timelab.git.refs import store_lock, swap_ref
 from timelab.git.repo import discover
 from timelab.git.sync import sync
@@ -21,6 +22,7 @@ from timelab.names import Oid
 from timelab.store import journal, writer
 from timelab.store.journal import Intent
 from timelab.verify import verify
+from timelab.verify.commits import Commits
 from timelab.views import VerifyReport
 
 
@@ -169,7 +171,26 @@ def test_a_uv_lock_that_is_not_in_the_commit_is_wrong(true: TrueLab) -> None:
     manifest = true.record(0).manifest()
     shell = manifest.shell.model_copy(update={"kind": "uv", "lock_sha256": "0" * 64})
     with moved(true.lab, own_ref(true.lab), forge(true, manifest.model_copy(update={"shell": shell}))):
-        assert (6, "holds no uv.lock with the sha256 that the record says: 000000000000") in said(verify(true.lab.repo))
+        assert (6, "pins the profile 'default' by no uv.lock with the record's sha256: 000000000000") in said(
+            verify(true.lab.repo)
+        )
+
+
+def test_the_lock_of_a_commit_is_the_one_that_pins_the_profile(true: TrueLab) -> None:
+    """Design 7, A13: not any uv.lock that the commit holds somewhere."""
+    lab = true.lab
+    folders, pair = ("", "env/default/", "env/ml/", "pins/a/", "elsewhere/"), ("pyproject.toml", "uv.lock")
+    files = {f"{folder}{name}": folder for folder in folders for name in pair}
+    files["timelab.toml"] = '[profiles.ml]\nuv = "pins/a"\n[profiles.gone]\nuv = "no/where"\n'
+    for path, text in files.items():
+        commit = lab.commit_file(path, f"# {text}\n" if text in folders else text)
+    lab.git("rm", "-q", "-r", "env")
+    lab.git("commit", "-q", "-m", "gone")
+    bare = Oid(lab.git("rev-parse", "HEAD").strip())
+    commits = Commits(RawObjects(lab.repo))
+    found = [commits.uv_lock(commit, profile) for profile in ("default", "ml", "gone", "other")]
+    assert found == [sha256_bytes(b"# env/default/\n"), sha256_bytes(b"# pins/a/\n"), None, None]
+    assert commits.uv_lock(bare, "default") == sha256_bytes(b"# \n")
 
 
 def test_json_against_the_schema_is_told_by_its_pointer(true: TrueLab) -> None:
