@@ -319,6 +319,8 @@ def _drain(repo: Repo, services: Services, progress: Progress, tried: set[str]) 
 def _work_on(repo: Repo, services: Services, leased: Leased, progress: Progress) -> Iterator[Outcome]:
     with leased as job:
         for outcome in run_job(repo, services, job, progress=progress):
+            if outcome.what == "ran":
+                leased.begin_anew()
             if outcome.what == "postponed":
                 leased.keep()
             if outcome.what == "held":

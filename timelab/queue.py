@@ -11,8 +11,8 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Container, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Container, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -208,6 +208,13 @@ class Leased:
         """Lets the job go back to the queue at the end, as if it had not been begun."""
         self._is_kept = True
 
+    def begin_anew(self) -> None:
+        """Makes this the first attempt: what met the worker's end before has its record now, the rest is unbegun."""
+        if self.job.attempts > 1:
+            self.job = replace(self.job, attempts=1)
+            path = _folder(self._repo) / f"{self.job.id}.job"
+            _write_lease(path, pid=os.getpid(), start=process_start(os.getpid()), attempts=1)
+
     def __enter__(self) -> Job:
         return self.job
 
@@ -274,36 +281,27 @@ def entries(repo: Repo) -> list[Entry]:
             queued_at = path.stat().st_mtime
             job = parse_entry(path.read_bytes(), id=path.name.removesuffix(".job"))
             state = _read_lease(path)
+            job = replace(job, attempts=int(state.get("attempts", 0)))
             alive = _is_alive(state)
-            found.append(
-                Entry(
-                    job=replace(job, attempts=int(state.get("attempts", 0))),
-                    state="running" if alive else "queued",
-                    pid=int(state["pid"]) if alive else None,
-                    queued_at=queued_at,
-                )
-            )
+            pid = int(state["pid"]) if alive else None
+            found.append(Entry(job, "running" if alive else "queued", pid, queued_at))
     return found
 
 
-@contextmanager
-def claim(repo: Repo, key: str, *, timeout_s: float = 3600.0) -> Iterator[None]:
+def claim(repo: Repo, key: str, *, timeout_s: float = 3600.0) -> AbstractContextManager[None]:
     """Holds the sole right to run one closure: two workers must not both find that it has no record yet.
 
     `key` is a digest. Raises `StoreError` when another worker held it for `timeout_s`.
     """
-    with file_lock(repo.timelab_dir / "claims" / Sha256(key), timeout_s=timeout_s, is_kept=False):
-        yield
+    return file_lock(repo.timelab_dir / "claims" / Sha256(key), timeout_s=timeout_s, is_kept=False)
 
 
 def _folder(repo: Repo) -> Path:
     return repo.timelab_dir / "queue"
 
 
-@contextmanager
-def _locked(repo: Repo) -> Iterator[None]:
-    with file_lock(_folder(repo) / ".lock"):
-        yield
+def _locked(repo: Repo) -> AbstractContextManager[None]:
+    return file_lock(_folder(repo) / ".lock")
 
 
 def _job_files(repo: Repo) -> list[Path]:

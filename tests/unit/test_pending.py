@@ -239,6 +239,24 @@ def test_a_worker_that_is_told_to_end_is_tried_again_and_recorded_after_the_last
     assert queue.entries(lab.repo) == []
 
 
+def test_a_kill_is_counted_against_the_spec_that_it_met(lab: Lab) -> None:
+    """Design 2: of several specs in one commit each is tried three times."""
+    names = ["specs/b.yaml", "specs/echo.yaml"]
+    lab.commit_file(names[0], "timelab: 1\nkind: command\nargv: [b]\n")
+    allow(lab)
+    queue.enqueue(lab.repo, "nudge", commit=head(lab), since=Oid(lab.git("rev-list", "--max-parents=0", "HEAD")))
+    outcomes: list[Outcome] = []
+    kills = 0
+    while queue.entries(lab.repo):
+        try:
+            for outcome in drain(lab.repo, stopped(Terminated), progress=lambda path, done, total: None):
+                outcomes.append(outcome)
+        except Terminated:
+            kills += 1
+    ran = [(each.path, each.status) for each in outcomes if each.what == "ran"]
+    assert (sorted(ran), kills) == ([(name, "interrupted") for name in names], 2 * MAX_ATTEMPTS)
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, Terminated])
 def test_what_no_queue_holds_is_recorded_when_it_is_stopped(lab: Lab, error: type[KeyboardInterrupt]) -> None:
     """Style E2."""
