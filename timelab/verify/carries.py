@@ -65,8 +65,9 @@ def _reached(start: Oid | None, group: Iterable[Carry]) -> set[Oid]:
         next_ones = [carry for carry in waiting if carry.origin in reached]
         if not next_ones:
             return reached
-        reached.update(carry.to for carry in next_ones)
+        # What leads on from the commits of this round is the next round's.
         waiting = [carry for carry in waiting if carry.origin not in reached]
+        reached.update(carry.to for carry in next_ones)
 
 
 def _check_trees(carry: Carry, commits: Commits, ledger: Ledger) -> None:

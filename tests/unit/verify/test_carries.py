@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,12 +11,16 @@ from tests.records import TrueLab, make_true_lab
 from timelab.canonical import canonical_bytes
 from timelab.git import chain
 from timelab.git.notes import NOTES
+from timelab.git.raw import Missing
 from timelab.git.refs import store_lock
+from timelab.names import Oid
 from timelab.store import journal, writer
 from timelab.store.journal import Intent
 from timelab.store.reader import StoredRun
 from timelab.store.rebuild import reindex
 from timelab.verify import verify
+from timelab.verify.carries import Carry, check_carries
+from timelab.verify.ledger import Ledger
 
 NOWHERE = "f" * 40
 
@@ -120,3 +125,22 @@ def test_the_first_run_of_all_is_no_finding_while_it_is_noted(true: TrueLab) -> 
     true.lab.git("update-ref", "-d", NOTES)
     journal.announce(true.lab.repo, Intent(name=run.run_id, op="run", root=None, git_dir="x", run_id=run.run_id))
     assert verify(true.lab.repo).ok
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+def test_a_record_that_was_carried_often_holds_in_whatever_order_one_looks(order: tuple[int, ...]) -> None:
+    """G6: chains are read newest first, and the carries of one record may stand in several."""
+    start, *steps = (Oid(f"{number}" * 40) for number in range(4))
+    origins = [start, *steps[:-1]]
+    group = [Carry("a" * 64, origins[at], steps[at], False, "") for at in order]
+    known = {"a" * 64: SimpleNamespace(git_sha=start)}
+    ledger = Ledger()
+    check_carries(group, known, NoCommits(), ledger)  # type: ignore[arg-type]
+    assert ledger.findings == []
+
+
+class NoCommits:
+    """Is a repository that has none of the commits."""
+
+    def tree(self, commit: Oid) -> Oid:
+        raise Missing(commit)
