@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from timelab.errors import DataError, ProviderError
+from timelab.errors import DataError, ModelAbsent, ProviderError
 from timelab.names import Digest
-from timelab.providers.base import ModelInfo, Request, Response
+from timelab.providers.base import ModelInfo, Progress, Request, Response
 
 
 class RecordedProvider:
@@ -34,15 +34,23 @@ class RecordedProvider:
                 answer = _read(line, number)
                 self._answers.setdefault(answer["request_sha256"], []).append(answer)
 
+    def health(self) -> str | None:
+        """Returns None: what was recorded is at hand."""
+        return None
+
+    def models(self) -> tuple[ModelInfo, ...]:
+        """Returns the models that answers were recorded of."""
+        return tuple(self.describe(name) for name in sorted({each[0]["model"] for each in self._answers.values()}))
+
     def describe(self, model: str) -> ModelInfo:
         """Returns the model under its own name; raises `ProviderError` when no answer of it was recorded."""
         recorded = [answers for answers in self._answers.values() if answers[0]["model"] == model]
         if not recorded:
-            raise ProviderError(f"no answer of {model} was recorded", hint="run it on the model itself")
+            raise ModelAbsent(f"no answer of {model} was recorded", hint="run it on the model itself")
         same = all(len({answer["output"] for answer in answers}) == 1 for answers in recorded)
         return ModelInfo(name=model, hash=self._hash, deterministic=same, details={"engine": "recorded"})
 
-    def complete(self, request: Request) -> Response:
+    def complete(self, request: Request, *, progress: Progress | None = None) -> Response:
         """Returns the recorded answer; raises `ProviderError` when this request was not recorded."""
         digest = request.digest()
         answers = self._answers.get(digest)
@@ -50,6 +58,8 @@ class RecordedProvider:
             raise ProviderError("this request was not recorded", hint="run it on the model itself")
         answer = answers[min(self._given[digest], len(answers) - 1)]
         self._given[digest] += 1
+        if progress is not None:
+            progress(answer["output"])
         return Response(text=answer["output"], finish=answer["finish"], tokens_in=None, tokens_out=None)
 
 

@@ -258,7 +258,7 @@ def test_schema_may_stand_in_a_file_and_reaches_the_provider(run: Run) -> None:
 
 def test_nothing_falls_through_to_another_model_in_silence(run: Run) -> None:
     """X26: without `fallback` the failure of the named model is the run's."""
-    other = FakeProvider(name="other", models=("other:x",))
+    other = FakeProvider(name="other", serves=("other:x",))
     result = run({}, None, FakeProvider(does=failing()), other)
     assert result.status is Status.FAILED and result.error is not None and result.model is None
     assert (result.error.slug, result.error.message) == ("provider", "case 1: the engine is away")
@@ -267,7 +267,7 @@ def test_nothing_falls_through_to_another_model_in_silence(run: Run) -> None:
 
 def test_fallback_answers_and_the_record_says_so(run: Run, tmp_path: Path) -> None:
     """B49, X26."""
-    other = FakeProvider(name="other", models=("other:x",))
+    other = FakeProvider(name="other", serves=("other:x",))
     body = {"fallback": ["gone:y", "other:none", "other:x"]}
     result = run(body, None, FakeProvider(does=failing()), other)
     assert result.status is Status.OK and result.model is not None
