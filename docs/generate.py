@@ -110,6 +110,20 @@ def settings_page() -> str:
             "user's `config.toml`, `git config timelab.syncPrefix`, `TIMELAB_SYNC_PREFIX`",
             "Puts the records under another ref prefix, for hosts that refuse `refs/timelab/`.",
         ),
+        "cascade_providers": (
+            "user's `config.toml`",
+            "Lists who answers model calls, in order: `[[cascade_providers]]` with `name`, `kind` (`ollama`, "
+            "`llamacpp`, `openai`; default: the name), `base_url`, `api_key_env` (the NAME of a variable), "
+            "`concurrency` (1), `options`.",
+        ),
+        "circuit_breaker_threshold": (
+            "user's `config.toml`",
+            "Is how many failures in a row make timelab leave a provider alone.",
+        ),
+        "circuit_breaker_pause_s": (
+            "user's `config.toml`",
+            "Is for how long, in seconds; then one call tries it.",
+        ),
     }
     defaults = Settings()
     rows = ["| setting | default | set in | meaning |", "| --- | --- | --- | --- |"]
