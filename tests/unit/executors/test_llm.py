@@ -261,7 +261,7 @@ def test_nothing_falls_through_to_another_model_in_silence(run: Run) -> None:
     other = FakeProvider(name="other", serves=("other:x",))
     result = run({}, None, FakeProvider(does=failing()), other)
     assert result.status is Status.FAILED and result.error is not None and result.model is None
-    assert (result.error.slug, result.error.message) == ("provider", "case 1: the engine is away")
+    assert (result.error.slug, result.error.message) == ("provider", "the engine is away")
     assert other.asked == [] and result.determinism.level == "none" and result.determinism.reasons
 
 
@@ -295,8 +295,10 @@ def test_pinned_weights_are_checked_before_the_first_call(run: Run) -> None:
     known = fake.describe("fake:echo").hash
     assert run({"model": f"fake:echo@{known}"}, None, fake).status is Status.OK
     fake.asked.clear()
-    with pytest.raises(ModelMismatch, match="the spec pins sha256:0000"):
-        run({"model": "fake:echo@sha256:" + "0" * 64, "fallback": ["fake:echo"]}, None, fake)
+    result = run({"model": "fake:echo@sha256:" + "0" * 64, "fallback": ["fake:echo"]}, None, fake)
+    assert result.status is Status.REFUSED and result.error is not None
+    assert result.error.slug == ModelMismatch.slug and "the spec pins sha256:0000" in result.error.message
+    assert [(each.provider, each.outcome) for each in result.providers] == [("fake", "failed")]
     assert fake.asked == []
 
 
