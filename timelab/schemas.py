@@ -35,6 +35,10 @@ DOCUMENTS: dict[str, str] = {
     "replay": "timelab.views:ReplayReport[]",
     "sync": "timelab.git.sync:SyncReport",
     "doctor": "timelab.views:Check[]",
+    "router": "timelab.views:RouterView",
+    "models": "timelab.views:ModelsView",
+    "model": "timelab.views:ModelChoices",
+    "pulled": "timelab.views:ModelView",
 }
 """What has a schema, as `module:name` of a type that pydantic can describe; each stands in `<key>.schema.json`.
 
@@ -52,6 +56,10 @@ _TITLES = {
     "allow": "timelab allow --json",
     "versions": "timelab log SPEC --json",
     "settings": "timelab config --json",
+    "router": "timelab router status --json, and router reset --json",
+    "models": "timelab model list --json",
+    "model": "timelab model show --json",
+    "pulled": "timelab model pull --json",
 }
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from timelab.cli.options import settings_of
+from timelab.cli.provider_table import router_for
 from timelab.clock import Randomness
 from timelab.git.repo import Repo
 from timelab.run import Services
@@ -17,20 +19,19 @@ EXECUTORS: Mapping[str, str] = {
     "command": "timelab.executors.command:CommandExecutor",
     "llm": "timelab.executors.llm:LlmExecutor",
 }
-PROVIDERS: Mapping[str, str] = {"builtin": "timelab.providers.builtin:BuiltinProvider"}
 SHELLS: tuple[str, ...] = ("timelab.shell.uv:UvShell", "timelab.shell.host:HostShell")
 
 
 class _OnDemand(Mapping[str, Any]):
     """Makes each service when it is asked for: a command does not wait for what only prompts need (style S3)."""
 
-    def __init__(self, table: Mapping[str, str]) -> None:
+    def __init__(self, table: Mapping[str, Callable[[], Any]]) -> None:
         self._table = table
         self._made: dict[str, Any] = {}
 
     def __getitem__(self, name: str) -> Any:
         if name not in self._made:
-            self._made[name] = _make(self._table[name])
+            self._made[name] = self._table[name]()
         return self._made[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -45,17 +46,21 @@ def services_for(repo: Repo) -> Services:
     from timelab.clock import SystemClock, SystemRandomness
     from timelab.shell.own import own_session
 
+    settings, clock = settings_of(repo), SystemClock()
+    router = router_for(settings, repo.timelab_dir, os.environ, root=repo.root or repo.git_dir)
+    first = {entry.kind: entry for entry in reversed(router.entries)}
     return Services(
-        clock=SystemClock(),
+        clock=clock,
         randomness=SystemRandomness(),
-        settings=settings_of(repo),
-        executors=_OnDemand(EXECUTORS),
+        settings=settings,
+        executors=_OnDemand({kind: partial(_make, name) for kind, name in EXECUTORS.items()}),
         shells=tuple(_make(name) for name in SHELLS),
         own_shell=own_session,
-        providers=_OnDemand(PROVIDERS),
+        providers=_OnDemand({kind: partial(router.provider, entry) for kind, entry in first.items()}),
         effective_params=_effective_params,
         load_spec=_load_spec,
         user_env=dict(os.environ),
+        router=router,
     )
 
 

@@ -329,13 +329,13 @@ class Route:
         return Answer(entry.name, candidate.rank, found.info, asked, response, took_ms)
 
     def _make(self, candidate: _Candidate) -> Provider:
-        """Returns the provider; raises `_Out` where it is not installed or may not be reached."""
+        """Returns the provider; raises `_Out` where it is not installed, set wrongly, or may not be reached."""
         entry = candidate.entry
         if entry.leaves and not self._wanted.allow_net:
             raise _Out(f"{entry.name} is not on this machine; say 'allow_net: true' in the spec", "skipped")
         try:
             provider = self._router.provider(entry)
-        except MissingExtra as error:
+        except TimelabError as error:
             raise _Out(self._router.clean(_with_hint(error)), "skipped") from error
         dropped = sorted(provider.dropped_params & self._wanted.params)
         if dropped and candidate.rank == 0:
