@@ -6,13 +6,14 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.chatserver import ChatServer, chat_server, closed_port
 from tests.cli.notebook import TIMELAB, Notebook
+from tests.engines import OllamaServer, is_idle, until
 from tests.lab import make_lab
 
 KEY = "planted-Zq7_kRt2-value"
@@ -190,3 +191,68 @@ def test_the_sources_example_says_in_one_line_what_is_missing(
     assert said.code == 70
     lines = [line for line in said.err.splitlines() if "no server answers" in line]
     assert len(lines) == 1 and lines[0].endswith("ollama serve") and "127.0.0.1" in lines[0]
+
+
+def use_ollama(hermetic: Path, server: OllamaServer) -> None:
+    path = hermetic / ".config/timelab/config.toml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # More threads than one only wait for each other on a busy machine.
+    path.write_text(
+        f'[[cascade_providers]]\nname = "ollama"\nbase_url = "http://{server.host}"\noptions = {{threads = 1}}\n'
+    )
+
+
+@pytest.mark.slow
+def test_an_exact_answer_of_a_real_engine_is_probed_pinned_and_replayed(
+    notebook: Notebook, ollama_server: OllamaServer, hermetic: Path
+) -> None:
+    """A4, A66, A182: a model with near-ties, by the digest that `timelab model list` prints."""
+    use_ollama(hermetic, ollama_server)
+    listed = json.loads(timelab(notebook.root, "model", "list", "--json").stdout)["models"]
+    weights = next(each["hash"] for each in listed if each["name"] == "ollama:mid:latest")
+    params = {"seed": 3, "max_tokens": 40}
+    for name, pin in (("right", weights), ("wrong", "sha256:" + "0" * 64)):
+        body = spec(model=f"ollama:mid@{pin}", determinism="exact", params=params, fallback=["builtin:extractive@1"])
+        notebook.write(f"specs/{name}.json", body)
+    notebook.git("add", "-A")
+    notebook.git("commit", "-q", "-m", "specs")
+    assert timelab(notebook.root, "run", "specs/right.json").returncode == 0
+    manifest = last(notebook.root)
+    assert manifest["determinism"] == {"level": "exact", "reasons": [], "seed_drawn": False}
+    model = manifest["model"]
+    assert isinstance(model, dict) and (model["hash"], model["degraded"]) == (weights, False)
+    assert "the same text" in model["details"]["probe"] and '"num_predict":40' in model["details"]["options"]
+    done = timelab(notebook.root, "replay", "last")
+    assert done.returncode == 0 and " identical" in done.stdout and "changed" not in done.stdout, done.stdout
+
+    done = timelab(notebook.root, "run", "specs/wrong.json")
+    assert done.returncode == 65 and "the spec pins sha256:0000" in done.stderr
+    assert [each["outcome"] for each in last(notebook.root)["providers"]] == ["failed"]  # type: ignore[attr-defined]
+    assert timelab(notebook.root, "model", "show", "specs/wrong.json").returncode == 65
+
+
+@pytest.mark.slow
+def test_a_server_that_dies_in_the_middle_of_an_answer_gives_way_to_the_fallback(
+    notebook: Notebook, ollama_program: Path, tiny_models: Callable[[str], Path], hermetic: Path, tmp_path: Path
+) -> None:
+    """A65, B50: and the next run, a process of its own, falls back too."""
+    server = OllamaServer(ollama_program, tmp_path / "home", tmp_path / "store").start()
+    try:
+        server.create("endless", tiny_models("endless"))
+        use_ollama(hermetic, server)
+        params = {"seed": 3, "max_tokens": 100_000, "num_ctx": 131_072}
+        body = spec(model="ollama:endless", params=params, fallback=["builtin:extractive@1"])
+        notebook.commit({"specs/ask.json": body})
+        process = subprocess.Popen([TIMELAB, "run", "specs/ask.json"], cwd=notebook.root, stderr=subprocess.PIPE)
+        until(lambda: bool(server.runners()) and "/api/show" in server.log, 60, "nobody asked")
+        until(lambda: any(not is_idle(pid, 0.2) for pid in server.runners()), 60, "nobody answers")
+    finally:
+        server.stop()
+    process.communicate(timeout=120)
+    assert process.returncode == 0
+    for _ in range(2):
+        manifest = last(notebook.root)
+        assert isinstance(manifest["model"], dict) and manifest["model"]["degraded"]
+        outcomes = [(each["provider"], each["outcome"]) for each in manifest["providers"]]  # type: ignore[attr-defined]
+        assert outcomes[0] == ("ollama", "failed") and outcomes[-1] == ("builtin", "answered")
+        assert timelab(notebook.root, "run", "specs/ask.json").returncode == 0

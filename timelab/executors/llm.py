@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from timelab.canonical import canonical_bytes
 from timelab.clock import Randomness, timestamp
-from timelab.errors import ModelMismatch, ProviderError, SpecError, TaskError
+from timelab.errors import DataError, ModelMismatch, ProviderError, SpecError, TaskError
 from timelab.executors.answers import Checked, check_answer, read_schema
 from timelab.executors.asking import Stop, in_order
 from timelab.executors.base import TaskContext, TaskResult
@@ -302,12 +302,20 @@ def _details(work: _Work, answer: Answer) -> dict[str, str]:
     response = answer.response
     found = {**answer.info.details, "provider": answer.provider}
     if response.effective:
-        found["options"] = json.dumps(dict(response.effective), sort_keys=True, ensure_ascii=False, default=str)
+        found["options"] = _options(response.effective)
     if response.dropped_options:
         found["dropped_options"] = " ".join(response.dropped_options)
     if work.probe is not None:
         found["probe"] = work.probe
     return {name: value[:_LONGEST_DETAIL] for name, value in found.items()}
+
+
+def _options(effective: Mapping[str, Any]) -> str:
+    """Returns an engine's options as canonical JSON, so that 0 and 0.0 are one; in plain JSON where that cannot be."""
+    try:
+        return canonical_bytes(dict(effective)).decode()
+    except DataError:
+        return json.dumps(dict(effective), sort_keys=True, ensure_ascii=False, default=str)
 
 
 def _result(context: TaskContext, spec: LlmSpec, work: _Work, wall_ms: int) -> TaskResult:
