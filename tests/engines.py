@@ -170,7 +170,7 @@ class OllamaServer:
     store: Path
     port: int = 0
     child: subprocess.Popen[bytes] | None = None
-    created: set[str] = field(default_factory=set)
+    extra: dict[str, str] = field(default_factory=dict)
 
     @property
     def host(self) -> str:
@@ -192,6 +192,7 @@ class OllamaServer:
             "OLLAMA_MODELS": str(self.store),
             "OLLAMA_NO_CLOUD": "1",
             "OLLAMA_NOHISTORY": "1",
+            **self.extra,
         }
         with (self.home / "log.txt").open("ab") as log:
             # A group of its own: what it starts for each model is ended with it.
@@ -214,7 +215,6 @@ class OllamaServer:
         client = ollama.Client(host=f"http://{self.host}", trust_env=False)
         client.create(model=name, files={path.name: client.create_blob(path)})
         client.close()
-        self.created.add(name)
 
     def runners(self) -> list[int]:
         """Returns the processes that run models, by the server's group."""

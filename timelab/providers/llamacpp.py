@@ -27,7 +27,7 @@ from timelab.names import Digest, path_fault
 from timelab.process import Helper, base_env
 from timelab.providers.base import ModelInfo, Progress, Request, Response, TokenLogprob
 from timelab.providers.gguf import quantization, read_header
-from timelab.providers.options import NEUTRAL, given, read_options
+from timelab.providers.options import NEUTRAL, given, read_options, shortened
 
 INSTALL = "python -m pip install 'timelab[llamacpp]'"
 DEFAULT_CTX = 4096
@@ -272,7 +272,7 @@ class LlamaCppProvider:
             tokens_in=answer.usage.get("prompt_tokens"),
             tokens_out=answer.usage.get("completion_tokens"),
             effective=effective,
-            logprobs=tuple(answer.logprobs) if request.logprobs is not None else None,
+            logprobs=shortened(answer.logprobs, request.logprobs),
         )
 
 
@@ -311,7 +311,8 @@ def _asked_for(request: Request) -> dict[str, Any]:
         schema = {"name": "answer", "schema": dict(request.response_schema)}
         body["response_format"] = {"type": "json_schema", "json_schema": schema}
     if request.logprobs is not None:
-        body |= {"logprobs": True, "top_logprobs": request.logprobs}
+        # With 0 alternatives the engine leaves the tokens' own probabilities out too.
+        body |= {"logprobs": True, "top_logprobs": max(1, request.logprobs)}
     return body
 
 

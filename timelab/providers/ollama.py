@@ -22,7 +22,7 @@ from timelab.errors import ModelAbsent, ProviderError, ProviderUnavailable
 from timelab.names import Digest
 from timelab.providers import http
 from timelab.providers.base import ModelInfo, Progress, Request, Response, TokenLogprob
-from timelab.providers.options import NEUTRAL, Options, given, read_options
+from timelab.providers.options import NEUTRAL, Options, given, read_options, shortened
 
 if TYPE_CHECKING:
     import httpx
@@ -181,7 +181,7 @@ class OllamaProvider:
             tokens_out=answer.tokens_out,
             effective={**effective, "cold": request.exact},
             dropped_options=dropped,
-            logprobs=tuple(answer.logprobs) if request.logprobs is not None and not dropped else None,
+            logprobs=None if dropped else shortened(answer.logprobs, request.logprobs),
         )
 
     def _running(self, model: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from timelab.errors import ModelAbsent, ProviderError, ProviderUnavailable
 from timelab.providers import http
 from timelab.providers.base import ModelInfo, Progress, Request, Response, TokenLogprob
-from timelab.providers.options import given, read_options
+from timelab.providers.options import given, read_options, shortened
 
 if TYPE_CHECKING:
     import httpx
@@ -113,8 +113,7 @@ class OpenAICompatProvider:
         bare = request.model.partition(":")[2]
         answer = self._chat(_body(bare, request, sent), request.timeout_s, progress)
         dropped = [name for name in ("num_ctx", "top_k") if getattr(options, name) is not None]
-        wants_logprobs = request.logprobs is not None
-        if wants_logprobs and not answer.logprobs and answer.pieces:
+        if request.logprobs is not None and not answer.logprobs and answer.pieces:
             dropped.append("logprobs")
         return Response(
             text="".join(answer.pieces),
@@ -123,7 +122,7 @@ class OpenAICompatProvider:
             tokens_out=answer.tokens_out,
             effective={**sent, **answer.reported},
             dropped_options=tuple(dropped),
-            logprobs=tuple(answer.logprobs) if wants_logprobs and "logprobs" not in dropped else None,
+            logprobs=None if "logprobs" in dropped else shortened(answer.logprobs, request.logprobs),
         )
 
     # --- the server ---

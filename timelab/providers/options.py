@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from timelab.errors import ProviderError
-from timelab.providers.base import Request
+from timelab.providers.base import Request, TokenLogprob
 
 NEUTRAL: Mapping[str, float] = {
     "min_p": 0.0,
@@ -48,3 +48,10 @@ def read_options(request: Request, provider: str) -> Options:
 def given(options: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the options that have a value."""
     return {name: value for name, value in options.items() if value is not None}
+
+
+def shortened(tokens: Sequence[TokenLogprob], count: int | None) -> tuple[TokenLogprob, ...] | None:
+    """Returns the tokens with `count` alternatives each; None where none were asked for."""
+    if count is None:
+        return None
+    return tuple(TokenLogprob(each.token, each.logprob, each.top[:count]) for each in tokens)
