@@ -246,7 +246,7 @@ class Route:
 
     def _note_unknown(self, rank: int) -> None:
         model, _ = pin_of(self._wanted.models[rank])
-        kind = model.partition(":")[0]
+        model, kind = model[:_LONGEST_REASON], model.partition(":")[0][:100]
         known = ", ".join(dict.fromkeys(entry.kind for entry in self._router.entries))
         self._note(rank, (kind, model), "skipped", f"this timelab has no provider {kind!r} (it has: {known})")
 

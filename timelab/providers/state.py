@@ -109,6 +109,8 @@ class ProviderState:
         self._memory: dict[str, Known] = {}
         self._pending: dict[str, Metrics] = {}
         self._flushed_s = clock.monotonic_s()
+        self._read: tuple[tuple[int, int, int], dict[str, Known]] | None = None
+        self._me = f"{os.getpid()}/{process_start(os.getpid())}"
 
     def read(self) -> dict[str, Known]:
         """Returns what is known by provider's name, this process's own counts included."""
@@ -126,7 +128,7 @@ class ProviderState:
             provider: its name in the configuration.
             lease_s: how long the call takes at most, in seconds; a probe that hangs is given up then.
         """
-        caller = f"{os.getpid()}/{process_start(os.getpid())}/{next(_calls)}"
+        caller = f"{self._me}/{next(_calls)}"
         now_s = self._now_s()
         seen = self._look(provider)
         if circuit.state_of(seen, now_s, self.policy) == "closed":
@@ -209,7 +211,7 @@ class ProviderState:
     def _change(self, provider: str | None, change: Callable[[Breaker], Breaker]) -> Breaker:
         """Changes one breaker, and writes what was counted with it; one process at a time."""
         with self._mutex, self._locked():
-            found = self._load()
+            found = self._load(must_be_fresh=True)
             pending, self._pending = self._pending, {}
             for name, metrics in pending.items():
                 known = found.get(name, Known())
@@ -234,15 +236,21 @@ class ProviderState:
                 stack.enter_context(file_lock(self._folder / LOCK, timeout_s=_LOCK_S))
             yield
 
-    def _load(self) -> dict[str, Known]:
+    def _load(self, *, must_be_fresh: bool = False) -> dict[str, Known]:
         if self._folder is None:
             return dict(self._memory)
+        path = self._folder / FILE
         try:
-            data = (self._folder / FILE).read_bytes()
+            about = path.stat()
+            # A write puts another file in its place. Numbers of files are used again, so a stamp may deceive within a
+            # tick of the clock: good enough for a look, not for a change.
+            stamp = (about.st_ino, about.st_mtime_ns, about.st_size)
+            if must_be_fresh or self._read is None or self._read[0] != stamp:
+                self._read = (stamp, _parse(path.read_bytes()))
         except OSError:
             # Never written, or not writable here: what this process saw is all there is.
             return dict(self._memory)
-        return _parse(data)
+        return dict(self._read[1])
 
     def _save(self, found: Mapping[str, Known]) -> None:
         self._memory = dict(found)
