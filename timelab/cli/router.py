@@ -153,7 +153,8 @@ def show(view: RouterView, *, as_json: bool) -> None:
     for each in view.providers:
         if each.reason:
             row = render.many(each.failures_in_a_row, "failure")
-            render.talk(f"timelab: {each.name}: {row} in a row: {render.plain(each.reason)}")
+            reason = render.plain(each.reason.removeprefix(f"{each.name}: "))
+            render.talk(f"timelab: {each.name}: {row} in a row: {reason}")
         if each.state == "open":
             render.talk(f"hint: timelab router reset {each.name}")
 
