@@ -285,7 +285,7 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pat
 
 
 def _tiny(name: str) -> Tiny:
-    from tests.tinymodels import MID, Tiny
+    from tests.tinymodels import MID, NEAR, Tiny
 
     return {
         "reply": Tiny("reply"),
@@ -295,6 +295,7 @@ def _tiny(name: str) -> Tiny:
         "random": Tiny(),
         "endless": Tiny(ctx=131_072),
         "mid": MID,
+        "near": NEAR,
         "embed": Tiny("embed"),
     }[name]
 
@@ -322,7 +323,7 @@ def ollama_server(
     place = tmp_path_factory.mktemp("ollama")
     server = OllamaServer(ollama_program, place / "home", place / "store").start()
     try:
-        for name in ("reply", "json", "unicode", "stutter", "random", "endless", "mid", "embed"):
+        for name in ("reply", "json", "unicode", "stutter", "random", "endless", "mid", "near", "embed"):
             server.create(name, tiny_models(name))
         yield server
     finally:

@@ -65,6 +65,9 @@ class Tiny:
 MID = Tiny(embd=512, layers=8, heads=8, ff=1536, dtype="Q8_0")
 """28 million parameters in 29 MB, with near-ties: the one that shows what batches and threads do to an answer."""
 
+NEAR = Tiny(arch="qwen3", embd=256, layers=6, heads=4, ff=768)
+"""The same for Ollama's own engine, which runs this architecture: there whole numbers round alike, floats do not."""
+
 
 @dataclass(frozen=True)
 class Block:
