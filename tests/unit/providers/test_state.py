@@ -93,6 +93,25 @@ def test_probe_of_a_process_that_died_is_taken_over(tmp_path: Path) -> None:
     assert take(soon).is_probe
 
 
+def test_of_many_processes_one_gets_the_probe(tmp_path: Path) -> None:
+    """B54: exactly one at a time."""
+    fail(make(tmp_path), 5)
+    code = (
+        "import sys; from pathlib import Path; from timelab.clock import SystemClock;"
+        "from timelab.providers.breaker import Policy; from timelab.providers.state import ProviderState;"
+        "state = ProviderState(Path(sys.argv[1]), SystemClock(), Policy(5, 1e-6));"
+        "print(type(state.admit('a', lease_s=1e6)).__name__, flush=True); sys.stdin.read()"
+    )
+    argv = [sys.executable, "-c", code, str(tmp_path)]
+    children = [
+        subprocess.Popen(argv, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(5)
+    ]
+    said = [child.stdout.readline().strip() for child in children if child.stdout is not None]
+    for child in children:
+        child.communicate("")
+    assert sorted(said) == ["Refusal"] * 4 + ["Ticket"]
+
+
 ODD = [
     b"",
     b"{",
