@@ -40,7 +40,7 @@ ROOT = Path(__file__).parents[1]
 VERSION = "0.17.4"
 MODULE = "github.com/ollama/ollama"
 HEADERS = re.compile(r"[^/]+/thirdparty/llama\.cpp/vendor/((?:miniaudio|nlohmann|stb)/[^/]+\.h(?:pp)?)")
-NEEDS = "needs Go 1.24 or newer and a C++ compiler"
+NEEDS = "needs Go 1.21 or newer and a C++ compiler"
 BUILD_TIMEOUT_S = 3600.0
 READY_TIMEOUT_S = 30.0
 
@@ -117,7 +117,12 @@ def _go(*args: str, **extra: str) -> str:
 
 def _has_tools() -> bool:
     path = ENVIRON.get("PATH")
-    return all(shutil.which(tool, path=path) for tool in ("go", ENVIRON.get("CC", "cc"), ENVIRON.get("CXX", "c++")))
+    tools = ("go", ENVIRON.get("CC", "cc"), ENVIRON.get("CXX", "c++"))
+    if not all(shutil.which(tool, path=path) for tool in tools):
+        return False
+    # From 1.21 on, Go brings the newer Go that a module asks for.
+    found = re.search(r"go1\.(\d+)", _go("version"))
+    return found is not None and int(found[1]) >= 21
 
 
 def built_path() -> Path:

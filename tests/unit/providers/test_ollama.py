@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import os
 import signal
 import socket
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -297,6 +299,52 @@ def test_address_with_a_password_is_refused_without_repeating_it() -> None:
     with pytest.raises(UsageError) as caught:
         OllamaProvider("http://me:hunter2@127.0.0.1:11434")
     assert "hunter2" not in caught.value.message
+
+
+@pytest.fixture
+def cloudy(tmp_path: Path) -> Iterator[str]:
+    """Serves the words of a server (0.32) for one of its cloud models; to have a real one takes an account."""
+    said: dict[str, Any] = {
+        "/api/version": {"version": "0.32.13"},
+        "/api/tags": {"models": [{"name": "big:cloud", "model": "big:cloud", "digest": "a" * 64}]},
+        "/api/show": {
+            "modelfile": "FROM big:cloud\n",
+            "details": {"family": "big"},
+            "model_info": {},
+            "remote_host": "https://ollama.com:443",
+            "capabilities": ["completion"],
+        },
+    }
+    asked_for: list[str] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked_for.append(self.path)
+            body = json.dumps(said.get(self.path, {"error": "not found"})).encode()
+            self.send_response(200 if self.path in said else 404)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_POST = do_GET  # noqa: N815
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"127.0.0.1:{server.server_port}"
+        server.shutdown()
+    assert "/api/chat" not in asked_for
+
+
+def test_model_without_weights_here_is_not_asked_unless_the_network_is_allowed(cloudy: str) -> None:
+    """R2: Ollama's cloud models look local, and are not."""
+    provider = OllamaProvider(cloudy)
+    info = provider.describe("ollama:big:cloud")
+    assert info.hash is None and not info.exact_on_request
+    with pytest.raises(ProviderError, match="has no weights here"):
+        provider.complete(asked("big:cloud"))
 
 
 def test_server_of_another_kind_is_recognised(ollama_server: OllamaServer) -> None:
