@@ -259,8 +259,7 @@ class OllamaProvider:
     def _client(self, timeout_s: float) -> Client:
         import ollama
 
-        trusts = not self._place.is_loopback
-        return ollama.Client(host=self._place.url, timeout=timeout_s, follow_redirects=False, trust_env=trusts)
+        return ollama.Client(host=self._place.url, timeout=timeout_s, **http.client_options(self._place))
 
     @contextlib.contextmanager
     def _failures(self, timeout_s: float, model: str | None = None) -> Iterator[None]:

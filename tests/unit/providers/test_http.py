@@ -88,6 +88,20 @@ def test_text_is_text_or_an_error() -> None:
         http.text_of(3)
 
 
+@pytest.mark.parametrize(
+    ("text", "verify", "trust_env"),
+    [
+        ("http://127.0.0.1:1", False, False),
+        ("https://127.0.0.1:1", True, False),
+        ("http://example.org", True, True),
+        ("https://example.org", True, True),
+    ],
+)
+def test_certificates_are_checked_wherever_there_may_be_tls(text: str, verify: bool, trust_env: bool) -> None:
+    found = http.client_options(parse_place(text))
+    assert found == {"verify": verify, "trust_env": trust_env, "follow_redirects": False}
+
+
 # --- against a socket that behaves badly ---
 
 Serve = Callable[[list[bytes], float], Place]
