@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,7 @@ import pytest
 from tests.engines import until
 from timelab.canonical import sha256_file
 from timelab.errors import MissingExtra, ModelAbsent, ProviderError, ProviderUnavailable
+from timelab.process import Helper, base_env
 from timelab.providers.base import Request, Response
 from timelab.providers.llamacpp import LlamaCppProvider
 
@@ -41,12 +43,16 @@ def asked(model: str, prompt: str = "hello", **changes: Any) -> Request:
     return Request(f"llamacpp:{model}.gguf", (("user", prompt),), {**PARAMS, **changes}, **fields)
 
 
-def children() -> set[int]:
+def engines_of(parent: int | str) -> set[int]:
     found = set()
-    for task in Path("/proc/self/task").iterdir():
+    for task in Path(f"/proc/{parent}/task").iterdir():
         with contextlib.suppress(OSError):
             found |= {int(pid) for pid in (task / "children").read_text().split()}
     return {pid for pid in found if b"llamacpp_engine" in command_of(pid)}
+
+
+def children() -> set[int]:
+    return engines_of("self")
 
 
 def command_of(pid: int) -> bytes:
@@ -296,3 +302,27 @@ def test_without_it_a_cached_prompt_gets_another_answer(answer: Answer) -> None:
     """What `exact` is for: temperature 0, the same seed, the same weights, and yet."""
     first, again = (answer("mid", NEAR_TIES, max_tokens=96) for _ in range(2))
     assert first.text != again.text
+
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from timelab.providers.base import Request
+from timelab.providers.llamacpp import LlamaCppProvider
+params = {"temperature": 1.0, "seed": 7, "max_tokens": 100_000, "num_ctx": 131_072}
+provider = LlamaCppProvider(Path(sys.argv[1]), threads=1)
+provider.complete(Request("llamacpp:endless.gguf", (("user", "hi"),), params), progress=lambda piece: print(flush=True))
+"""
+
+
+def test_engine_ends_with_a_process_that_is_killed(
+    provider: LlamaCppProvider, tiny_models: Callable[[str], Path]
+) -> None:
+    """In the middle of an answer, and without a chance to tidy up."""
+    env = base_env({"PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)})
+    parent = Helper([sys.executable, "-c", PROGRAM, tiny_models("endless").parent], cwd=None, env=env)
+    assert parent.receive(time.monotonic() + 30) is not None, parent.said
+    (engine,) = engines_of(parent.pid)
+    os.kill(parent.pid, signal.SIGKILL)
+    until(lambda: b"llamacpp_engine" not in command_of(engine), 10.0, "the engine outlives its parent")
+    parent.close()
