@@ -217,9 +217,8 @@ class OllamaServer:
         """Makes a model of a GGUF file."""
         import ollama
 
-        client = ollama.Client(host=f"http://{self.host}", trust_env=False)
-        client.create(model=name, files={path.name: client.create_blob(path)})
-        client.close()
+        with ollama.Client(host=f"http://{self.host}", trust_env=False) as client:
+            client.create(model=name, files={path.name: client.create_blob(path)})
 
     def runners(self) -> list[int]:
         """Returns the processes that run models, by the server's group."""
