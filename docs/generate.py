@@ -63,11 +63,16 @@ def cli_page() -> str:
         settings = {**command.context_settings, "terminal_width": 100, "max_content_width": 100}
         return command.get_help(click.Context(command, info_name=names[-1], parent=context, **settings)).rstrip()
 
+    def section(command: click.Command, *names: str) -> str:
+        return f"## {' '.join(names)}\n\n```text\n{help_of(command, *names)}\n```\n"
+
     parts = [_CLI_INTRO]
     parts.append(f"```text\n{help_of(cli, 'timelab')}\n```\n")
     for name in COMMANDS:
         command = importlib.import_module(f"timelab.cli.{name}").command
-        parts.append(f"## timelab {name}\n\n```text\n{help_of(command, 'timelab', name)}\n```\n")
+        parts.append(section(command, "timelab", name))
+        if isinstance(command, click.Group):
+            parts += [section(each, "timelab", name, below) for below, each in command.commands.items()]
     return NOTICE + "\n".join(parts)
 
 
@@ -109,6 +114,20 @@ def settings_page() -> str:
         "sync_prefix": (
             "`git config timelab.syncPrefix`, `TIMELAB_SYNC_PREFIX`",
             "Puts the records under another ref prefix, for hosts that refuse `refs/timelab/`.",
+        ),
+        "cascade_providers": (
+            "user's `config.toml`",
+            "Lists who answers model calls, in order: `[[cascade_providers]]` with `name`, `kind` (`ollama`, "
+            "`llamacpp`, `openai`; default: the name), `base_url`, `api_key_env` (the NAME of a variable), "
+            "`concurrency` (1), `options`.",
+        ),
+        "circuit_breaker_threshold": (
+            "user's `config.toml`",
+            "Is how many failures in a row make timelab leave a provider alone.",
+        ),
+        "circuit_breaker_pause_s": (
+            "user's `config.toml`",
+            "Is for how long, in seconds; then one call tries it.",
         ),
     }
     defaults = Settings()

@@ -53,7 +53,8 @@ RUN: dict[str, str] = {
     "shell": "Names the pinned shell: `kind`, `profile`, `pinned`, `lock_sha256`, `fingerprint`.",
     "sandbox": "Names what held the task: `kind`, `network`, `enforced`, `as_root`.",
     "inputs": "Lists the files that the run was given, each with `path`, `sha256`, `size_bytes`.",
-    "model": "Says which model answered: `name`, the weights' `hash`, `params` as sent, `requested`, `degraded`.",
+    "model": "Says which model answered: `name`, the weights' `hash`, `params` as sent, `requested`, `degraded`, "
+    "and `details` of the engine: its build, its own `options`, what it was not told (`dropped_options`).",
     "providers": "Lists each provider that was tried or skipped, and why.",
     "usage": "Counts tokens, time, and the most memory; null is unknown, not zero.",
     "determinism": "Says what a replay is held to: `level`, `seed_drawn`, `reasons`.",

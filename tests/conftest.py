@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ("tests.plugins.skips",)
+pytest_plugins = ("tests.plugins.skips", "tests.engines")
 
 GIT_CONFIG = """\
 [user]

@@ -22,7 +22,8 @@ PYPROJECT = "pyproject.toml"
 MAX_BYTES = 256 * 1024
 
 _REPOSITORY_KEYS = ("spec_patterns", "profiles")
-_USER_KEYS = ("sandbox",)
+_PROVIDER_KEYS = ("cascade_providers", "circuit_breaker_threshold", "circuit_breaker_pause_s")
+_USER_KEYS = ("sandbox", *_PROVIDER_KEYS)
 # The hooks read these too, and sh reads git's configuration, not TOML.
 _GIT_ONLY = ("wait", "sync_prefix")
 _PIN_KEYS = ("nix", "uv")
@@ -54,6 +55,26 @@ class Profile:
 
 
 @dataclass(frozen=True)
+class ProviderConfig:
+    """Is one entry of `cascade_providers`: a place that answers model calls (B53).
+
+    `kind` is the prefix of the models it may serve. `api_key_env` names the environment variable that holds the key:
+    the key itself stands in no file. `options` go to the provider as they are.
+    """
+
+    name: str
+    kind: str
+    base_url: str | None = None
+    api_key_env: str | None = None
+    concurrency: int = 1
+    options: Mapping[str, bool | int | float | str] = field(default_factory=dict)
+
+
+PROVIDER_KINDS = ("ollama", "llamacpp", "openai")
+"""What `cascade_providers` may configure; `builtin` needs no configuration."""
+
+
+@dataclass(frozen=True)
 class Settings:
     """Is every setting in force; `origins` says for each name where its value comes from."""
 
@@ -62,6 +83,9 @@ class Settings:
     sandbox: Sandbox = "enforce"
     wait: bool = False
     sync_prefix: str | None = None
+    cascade_providers: tuple[ProviderConfig, ...] = ()
+    circuit_breaker_threshold: int = 5
+    circuit_breaker_pause_s: float = 30.0
     origins: Mapping[str, str] = field(default_factory=dict)
 
     def pin_of(self, profile: str, kind: str) -> str | None:
@@ -70,7 +94,7 @@ class Settings:
         return getattr(entry, kind) if entry is not None and kind in _PIN_KEYS else None
 
 
-SETTING_NAMES: tuple[str, ...] = (*_REPOSITORY_KEYS, *_USER_KEYS, *_GIT_ONLY)
+SETTING_NAMES: tuple[str, ...] = (*_REPOSITORY_KEYS, "sandbox", *_GIT_ONLY, *_PROVIDER_KEYS)
 
 
 @dataclass(frozen=True)
@@ -78,20 +102,20 @@ class ShownSetting:
     """Is a line of `timelab config`: a setting, its value as JSON has it, and where the value comes from."""
 
     name: str
-    value: bool | str | tuple[str, ...] | dict[str, dict[str, str | None]] | None
+    value: bool | int | float | str | tuple[str, ...] | tuple[ProviderConfig, ...] | dict[str, Profile] | None
     origin: str
 
     @property
     def text(self) -> str:
         """Returns the value on one line."""
         if isinstance(self.value, dict):
-            pins = {name: {kind: pin for kind, pin in pair.items() if pin} for name, pair in self.value.items()}
+            pins = {name: {kind: pin for kind, pin in asdict(pair).items() if pin} for name, pair in self.value.items()}
             return json.dumps(pins, ensure_ascii=False) if pins else "-"
         if isinstance(self.value, tuple):
-            return " ".join(self.value) or "-"
+            return " ".join(each if isinstance(each, str) else each.name for each in self.value) or "-"
         if isinstance(self.value, bool):
             return "true" if self.value else "false"
-        return self.value or "-"
+        return f"{self.value:g}" if isinstance(self.value, (int, float)) else self.value or "-"
 
 
 ShownSettings: TypeAlias = tuple[ShownSetting, ...]
@@ -99,8 +123,9 @@ ShownSettings: TypeAlias = tuple[ShownSetting, ...]
 
 def shown_settings(settings: Settings) -> ShownSettings:
     """Returns every setting with its origin, in the order of the reference page."""
-    values = asdict(settings)
-    return tuple(ShownSetting(name, values[name], settings.origins.get(name, "default")) for name in SETTING_NAMES)
+    return tuple(
+        ShownSetting(name, getattr(settings, name), settings.origins.get(name, "default")) for name in SETTING_NAMES
+    )
 
 
 @dataclass(frozen=True)
@@ -286,12 +311,66 @@ def _sync_prefix(value: Any, place: str) -> str:
     raise DataError(f"{place}: must be a ref prefix like refs/heads/timelab/, not {_show(value)}")
 
 
+def _providers(value: Any, place: str) -> tuple[ProviderConfig, ...]:
+    if not isinstance(value, list):
+        raise DataError(f"{place}: must be a list of tables: [[cascade_providers]]")
+    found: list[ProviderConfig] = []
+    for number, table in enumerate(value):
+        here = f"{place}/{number}"
+        if not isinstance(table, dict):
+            raise DataError(f"{here}: must be a table, not {type(table).__name__}")
+        found.append(_provider(table, here))
+        if found[-1].name in [each.name for each in found[:-1]]:
+            raise DataError(f"{here}/name: {found[-1].name} stands twice")
+    return tuple(found)
+
+
+def _provider(table: Mapping[str, Any], place: str) -> ProviderConfig:
+    file, _, pointer = place.partition(": ")
+    _check_keys(table, tuple(ProviderConfig.__dataclass_fields__), file, pointer, elsewhere=_KEY_GOES_ELSEWHERE)
+    name, kind = table.get("name"), table.get("kind", table.get("name"))
+    if not isinstance(name, str) or not fullmatch(r"[a-z][a-z0-9_-]{0,63}", name):
+        raise DataError(f"{place}/name: must be a short name in lower case, not {_show(name)}")
+    if kind not in PROVIDER_KINDS:
+        raise DataError(f"{place}/kind: must be one of {', '.join(PROVIDER_KINDS)}, not {_show(kind)}")
+    url, key, options = table.get("base_url"), table.get("api_key_env"), table.get("options", {})
+    if url is not None and not (isinstance(url, str) and fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", url)):
+        # Never quoted: what stands before an @ may be a password.
+        hint = "keys come from the environment: api_key_env = NAME" if "@" in str(url) else None
+        raise DataError(f"{place}/base_url: must be http(s)://host[:port][/path], without a name or key", hint=hint)
+    if key is not None and not (isinstance(key, str) and fullmatch(r"[A-Z_][A-Z0-9_]{0,127}", key)):
+        hint = 'write its NAME, as in "OPENAI_API_KEY"; the key itself belongs in the environment'
+        raise DataError(f"{place}/api_key_env: must be the name of an environment variable", hint=hint)
+    if not isinstance(options, dict) or not all(isinstance(each, (bool, int, float, str)) for each in options.values()):
+        raise DataError(f"{place}/options: must be a table of numbers, texts, true and false")
+    concurrency = _whole(table.get("concurrency", 1), f"{place}/concurrency", 64)
+    return ProviderConfig(name, str(kind), url, key, concurrency, options)
+
+
+_KEY_GOES_ELSEWHERE = dict.fromkeys(("api_key", "key", "token"), "belongs in the environment: api_key_env = NAME")
+
+
+def _whole(value: Any, place: str, most: int = 1_000) -> int:
+    if type(value) is not int or not 1 <= value <= most:
+        raise DataError(f"{place}: must be a whole number from 1 to {most}, not {_show(value)}")
+    return value
+
+
+def _seconds(value: Any, place: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 86_400:
+        raise DataError(f"{place}: must be a number of seconds above 0, at most 86400, not {_show(value)}")
+    return float(value)
+
+
 _CHECKS: dict[str, Callable[[Any, str], Any]] = {
     "spec_patterns": _patterns,
     "profiles": _profiles,
     "sandbox": _sandbox,
     "wait": _wait,
     "sync_prefix": _sync_prefix,
+    "cascade_providers": _providers,
+    "circuit_breaker_threshold": _whole,
+    "circuit_breaker_pause_s": _seconds,
 }
 
 

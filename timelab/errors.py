@@ -20,6 +20,8 @@ The tree::
         ├── ShellError           the pinned shell could not be entered
         ├── SandboxError         the sandbox cannot enforce what was asked
         ├── ProviderError        no provider answered
+        │   ├── ProviderUnavailable  it did not answer this time
+        │   └── ModelAbsent      it answers, and has no such model
         ├── GitError             git said no
         └── StoreError           the record could not be written
 """
@@ -182,6 +184,21 @@ class ProviderError(RunError):
     """Says that no provider answered."""
 
     slug = "provider"
+
+
+class ProviderUnavailable(ProviderError):
+    """Says that a provider did not answer this time: refused, broken off, too slow, or at fault itself (5xx).
+
+    A retry may help; after any other `ProviderError` it will not.
+    """
+
+    slug = "provider-unavailable"
+
+
+class ModelAbsent(ProviderError):
+    """Says that a provider answers, but has no such model; the hint is what brings it."""
+
+    slug = "model-absent"
 
 
 class GitError(RunError):

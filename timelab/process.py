@@ -247,6 +247,89 @@ def end_group(pid: int) -> None:
         os.killpg(pid, signal.SIGKILL)
 
 
+class Helper:
+    """Is a child that we talk with, line by line, until it is closed; its standard error is kept by its end only.
+
+    Raises:
+        RunError: the program cannot be started.
+    """
+
+    _KEPT_BYTES = 4096
+
+    def __init__(self, argv: Sequence[str | Path], *, cwd: Path | None, env: Mapping[str, str]) -> None:
+        self._child = _start(argv, cwd=cwd, env=env, with_input=True)
+        self.pid = self._child.pid
+        self._lines = bytearray()
+        self._said = bytearray()
+        self._selector = selectors.DefaultSelector()
+        self._stdin = cast("IO[bytes]", self._child.stdin)
+        self._stdout = cast("IO[bytes]", self._child.stdout)
+        os.set_blocking(self._stdin.fileno(), False)
+        self._selector.register(self._stdout, selectors.EVENT_READ)
+        self._selector.register(cast("IO[bytes]", self._child.stderr), selectors.EVENT_READ)
+
+    @property
+    def said(self) -> str:
+        """Returns the end of what it wrote to standard error."""
+        return self._said.decode("utf-8", "replace")
+
+    def ended(self, wait_s: float = 0.0) -> int | None:
+        """Returns how it ended (negative: by that signal), or None while it runs."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return self._child.wait(wait_s)
+        return None
+
+    def send(self, line: bytes, deadline_s: float) -> bool:
+        """Writes a line; returns whether the child took it all before `deadline_s` on the monotonic clock."""
+        rest = memoryview(line + b"\n")
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._stdin, selectors.EVENT_WRITE)
+            while rest and time.monotonic() < deadline_s:
+                if selector.select(_TICK_S):
+                    try:
+                        rest = rest[os.write(self._stdin.fileno(), rest[:_CHUNK_BYTES]) :]
+                    except OSError:
+                        break
+        return not rest
+
+    def receive(self, deadline_s: float) -> bytes | None:
+        """Returns the next line without its end, None when the child closed its output.
+
+        Raises:
+            TimeoutError: nothing came before `deadline_s` on the monotonic clock.
+        """
+        while True:
+            at = self._lines.find(b"\n")
+            if at >= 0:
+                line = bytes(self._lines[:at])
+                del self._lines[: at + 1]
+                return line
+            left_s = deadline_s - time.monotonic()
+            if left_s <= 0:
+                raise TimeoutError
+            for key, _ in self._selector.select(left_s):
+                piece = os.read(key.fd, _CHUNK_BYTES)
+                if key.fileobj is not self._stdout:
+                    self._said = (self._said + piece)[-self._KEPT_BYTES :]
+                    if not piece:
+                        self._selector.unregister(key.fileobj)
+                elif piece:
+                    self._lines += piece
+                else:
+                    return None
+
+    def close(self) -> None:
+        """Kills the child and whatever it started; may be called twice."""
+        if self._child.poll() is None:
+            end_group(self.pid)
+            self._child.wait()
+        self._selector.close()
+        for stream in (self._child.stdin, self._child.stdout, self._child.stderr):
+            if stream is not None:
+                with contextlib.suppress(OSError):
+                    stream.close()
+
+
 def spawn_detached(argv: Sequence[str | Path], *, cwd: Path, env: Mapping[str, str]) -> None:
     """Starts a program that outlives us: a session of its own, and all three descriptors on /dev/null.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -10,13 +9,15 @@ from typing import Any, Literal
 from timelab.canonical import sha256_bytes
 from timelab.diff import NONDETERMINISM, FileDiff, causes_of, changes, compare_outputs
 from timelab.diff.causes import spec_name
-from timelab.errors import DataError, ProviderError, SecretFound, SpecError, UsageError
+from timelab.errors import DataError, MissingExtra, ProviderError, SecretFound, SpecError, UsageError
 from timelab.git import chain, history
 from timelab.git import repo as git_repo
 from timelab.git.chain import Entry
 from timelab.git.repo import Repo
 from timelab.manifest import INPUT_FILES, Manifest, Status
 from timelab.names import Oid
+from timelab.providers.cascade import Router, entries_of, pin_of
+from timelab.providers.state import ProviderState
 from timelab.run import RunRequest, Services, run_spec
 from timelab.spec.model import LlmSpec, ModelParams
 from timelab.store.reader import StoredRun
@@ -36,8 +37,6 @@ FROM_RECORD = "the answers came from the record: no model was asked"
 
 _NAMED_BY = 12
 """How many digits of a run's id name it in a model: as many as lists show, and beyond chance."""
-
-_PIN = re.compile(r"@sha256:[0-9a-f]{64}\Z")
 
 
 @dataclass(frozen=True)
@@ -143,7 +142,7 @@ def _request(repo: Repo, manifest: Manifest, files: _Files, services: Services, 
     params, model = None, None
     if isinstance(spec, LlmSpec):
         params, model = _params(manifest, spec, services, changed), _model(manifest, spec, changed)
-        _check_model(model or spec.model, services)
+        _check_model(model or spec.model, spec, services)
     elif changed.model is not None or changed.recorded or changed.params:
         raise UsageError(f"run {manifest.run_id[:8]} asks no model: --model, --recorded and --set do not apply")
     return RunRequest(
@@ -229,14 +228,24 @@ def _model(manifest: Manifest, spec: LlmSpec, changed: Changed) -> str | None:
     return None
 
 
-def _check_model(model: str, services: Services) -> None:
-    provider = model.partition(":")[0]
-    if provider not in services.providers:
-        raise _Cannot(f"the model {model} is not here: no provider {provider}")
-    try:
-        services.providers[provider].describe(_PIN.sub("", model))
-    except ProviderError as error:
-        raise _Cannot(f"the model {model} is not here: {error.message}") from error
+def _check_model(model: str, spec: LlmSpec, services: Services) -> None:
+    """Raises `_Cannot` when nobody here serves the model; a provider elsewhere is asked if the spec allows it."""
+    router = services.router or Router(
+        entries_of(services.providers), ProviderState(None, services.clock), services.clock
+    )
+    bare, _ = pin_of(model)
+    lack = f"no provider {model.partition(':')[0]}"
+    for entry in router.serving(bare):
+        if entry.leaves and not spec.allow_net:
+            lack = f"{entry.name} is on another machine, and the spec does not allow the network"
+            continue
+        try:
+            router.provider(entry).describe(bare)
+        except (ProviderError, MissingExtra, DataError) as error:
+            lack = router.clean(error.message)
+            continue
+        return
+    raise _Cannot(f"the model {model} is not here: {lack}")
 
 
 def _cannot(manifest: Manifest, missing: str, replay_id: str | None) -> ReplayReport:

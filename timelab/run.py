@@ -42,6 +42,7 @@ from timelab.manifest import (
 from timelab.names import Oid, RepoPath, RunId
 from timelab.plan import DATED_FOLDER, CommitState, Plan, is_spec_path, make_invalid_plan, make_plan
 from timelab.providers.base import Provider
+from timelab.providers.cascade import Router
 from timelab.recording import Outcome, record_run, take_out_secrets
 from timelab.redact import mask
 from timelab.settings import settings_at
@@ -82,6 +83,7 @@ class Services:
     effective_params: Callable[[LlmSpec, Randomness], tuple[dict[str, Any], bool]]
     load_spec: Callable[[bytes, str], CommandSpec | LlmSpec]
     user_env: Mapping[str, str] = field(default_factory=dict)
+    router: Router | None = None
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,7 @@ class RunRequest:
     give_up: tuple[Status, Failure] | None = None
     is_retried: bool = False
     progress: Callable[[int, int], None] = lambda done, total: None
+    stream: Callable[[str], None] = lambda text: None
 
 
 def run_spec(repo: Repo, request: RunRequest, services: Services) -> StoredRun:
@@ -248,17 +251,17 @@ def _work(bench: _Bench) -> tuple[Session, TaskResult]:
     events.emit(EventKind.SHELL_ENTERED, shell=shell.kind, profile=shell.profile, pinned=shell.pinned)
     if shell.kind == "host" and plan.profile != "host":
         events.emit(EventKind.FALLBACK, what="shell", reason=f"nothing pins the profile {plan.profile}")
-    result = _execute(bench, session)
-    for attempt in result.providers:
-        kind = EventKind.PROVIDER_CALL if attempt.outcome == "answered" else EventKind.PROVIDER_SKIPPED
-        events.emit(kind, provider=attempt.provider, model=attempt.model, reason=attempt.reason)
+    result = _execute(bench, session, events)
+    if result.model is not None and result.model.degraded:
+        reason = f"{result.model.requested} did not answer"
+        events.emit(EventKind.FALLBACK, what="model", model=result.model.name, reason=reason)
     if not result.sandbox.enforced:
         events.emit(EventKind.FALLBACK, what="sandbox", reason="nothing enforces it here; best effort was asked for")
     events.emit(EventKind.TASK_ENDED, status=result.status.value, sandbox=result.sandbox.kind)
     return session, result
 
 
-def _execute(bench: _Bench, session: Session) -> TaskResult:
+def _execute(bench: _Bench, session: Session, events: EventLog) -> TaskResult:
     """Gives the task its files and does it."""
     plan, services = bench.plan, bench.services
     source = None
@@ -275,6 +278,9 @@ def _execute(bench: _Bench, session: Session) -> TaskResult:
         best_effort_sandbox=services.settings.sandbox == "best-effort",
         user_env=_given(services, plan),
         progress=bench.request.progress,
+        stream=bench.request.stream,
+        emit=events.emit,
+        router=services.router,
     )
     try:
         return services.executors[plan.spec.kind].execute(context)

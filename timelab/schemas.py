@@ -37,6 +37,10 @@ DOCUMENTS: dict[str, str] = {
     "reindex": "timelab.views:Rebuilt",
     "sync": "timelab.git.sync:SyncReport",
     "doctor": "timelab.views:Check[]",
+    "router": "timelab.views:RouterView",
+    "models": "timelab.views:ModelsView",
+    "model": "timelab.views:ModelChoices",
+    "pulled": "timelab.views:ModelView",
 }
 """What has a schema, as `module:name` of a type that pydantic can describe; each stands in `<key>.schema.json`.
 
@@ -54,6 +58,10 @@ _TITLES = {
     "allow": "timelab allow --json",
     "versions": "timelab log SPEC --json",
     "settings": "timelab config --json",
+    "router": "timelab router status --json, and router reset --json",
+    "models": "timelab model list --json",
+    "model": "timelab model show --json",
+    "pulled": "timelab model pull --json",
 }
 
 

@@ -251,3 +251,91 @@ class Check:
     state: Literal["passed", "wrong", "unknown"]
     detail: str
     heal: str | None
+
+
+# -- router and model
+
+
+@dataclass(frozen=True)
+class ProviderView:
+    """Is one provider: whether it may be asked now (`state`), whether it answers, and what came of the calls to it.
+
+    `kind` is the prefix of its models. `health` is null when it answers, else why not; one elsewhere is not asked.
+    `wait_s` is how long an open breaker stays so; `failures_in_a_row` is what opens it.
+    """
+
+    name: str
+    kind: str
+    address: str | None
+    leaves: bool
+    state: Literal["closed", "open", "half-open"]
+    wait_s: float
+    failures_in_a_row: int
+    reason: str | None
+    health: str | None
+    attempts: int
+    answered: int
+    failures: int
+    skipped: int
+    mean_latency_ms: int | None
+    tokens_per_s: float | None
+    last_answer: str | None
+    last_failure: str | None
+
+
+@dataclass(frozen=True)
+class RouterView:
+    """Is every provider in the order in which they are tried (`timelab router status`)."""
+
+    threshold: int
+    pause_s: float
+    providers: tuple[ProviderView, ...]
+
+
+@dataclass(frozen=True)
+class ModelView:
+    """Is a model that is here: `hash` is the digest of its weights, null where the engine tells none."""
+
+    name: str
+    provider: str
+    hash: str | None
+    deterministic: bool
+    exact_on_request: bool
+    details: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Silent:
+    """Is a provider that could not say what it has, and why."""
+
+    provider: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ModelsView:
+    """Is what is here (`timelab model list`)."""
+
+    models: tuple[ModelView, ...]
+    silent: tuple[Silent, ...]
+
+
+@dataclass(frozen=True)
+class ChoiceView:
+    """Is one model that a spec allows, on one provider: what it would get there, or `reason` why nothing."""
+
+    asked: str
+    provider: str
+    fits: bool
+    model: ModelView | None
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class ModelChoices:
+    """Is what a spec, or a name, would get now, in the order in which it is tried; `gets` is the first that fits."""
+
+    asked: str
+    gets: ModelView | None
+    degraded: bool
+    choices: tuple[ChoiceView, ...]

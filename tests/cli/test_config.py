@@ -18,12 +18,15 @@ def test_each_setting_is_a_line_with_its_origin(repo: Path, git: Git) -> None:
     result = CliRunner().invoke(cli, ["-C", str(repo), "config"])
     assert result.exit_code == 0
     assert result.stdout.splitlines() == [
-        "setting        value    from",
-        "spec_patterns  -        default",
-        "profiles       -        default",
-        "sandbox        enforce  default",
-        "wait           true     git config timelab.wait",
-        "sync_prefix    -        default",
+        "setting                    value    from",
+        "spec_patterns              -        default",
+        "profiles                   -        default",
+        "sandbox                    enforce  default",
+        "wait                       true     git config timelab.wait",
+        "sync_prefix                -        default",
+        "cascade_providers          -        default",
+        "circuit_breaker_threshold  5        default",
+        "circuit_breaker_pause_s    30       default",
     ]
 
 

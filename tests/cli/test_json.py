@@ -44,6 +44,12 @@ CALLS: list[tuple[list[str], str, int]] = [
     (["forget", "last", "--yes"], "forget", 0),
     (["reindex"], "reindex", 0),
     (["sync"], "sync", 0),
+    (["router", "status"], "router", 0),
+    (["router", "reset", "builtin"], "router", 0),
+    (["model", "list"], "models", 0),
+    (["model", "show", "builtin:extractive@1"], "model", 0),
+    (["model", "show", "specs/ask.yaml"], "model", 70),
+    (["model", "pull", "builtin:extractive@1"], "pulled", 0),
     (["allow", "--list"], "held", 0),
     (["allow", "specs/new.yaml"], "allow", 0),
 ]
@@ -53,6 +59,7 @@ CALLS: list[tuple[list[str], str, int]] = [
 def busy(notebook: Notebook, tmp_path: Path) -> Notebook:
     """Returns a notebook in which every listing has something to list."""
     notebook.commit({"specs/new.yaml": HELLO + "tags: [new]\n"})
+    notebook.write("specs/ask.yaml", "timelab: 1\nkind: llm\nmodel: gone:x\nprompt: Say it\n")
     notebook.write("specs/odd.yaml", HELLO.replace("argv", "agrv"))
     notebook.git("init", "-q", "--bare", str(tmp_path / "hub.git"))
     notebook.git("remote", "add", "origin", str(tmp_path / "hub.git"))
@@ -76,14 +83,24 @@ def test_output_fits_the_schema_that_is_checked_in(busy: Notebook, args: list[st
     assert not any("\x1b" in line for line in said.raw.splitlines())
 
 
+def every_command() -> list[tuple[tuple[str, ...], click.Command]]:
+    """Returns every command with its words, those of groups too."""
+    found: list[tuple[tuple[str, ...], click.Command]] = []
+    with click.Context(cli) as context:
+        for name in COMMANDS:
+            command = cli.get_command(context, name)
+            assert command is not None
+            below = command.commands if isinstance(command, click.Group) else {}
+            found += [((name,), command), *(((name, word), each) for word, each in below.items())]
+    return found
+
+
 def test_every_command_that_knows_json_is_called_and_every_schema_is_of_something() -> None:
     """A new `--json` without a schema, or a schema that nothing prints, fails here."""
-    with click.Context(cli) as context:
-        takes = {
-            name
-            for name in COMMANDS
-            if any("--json" in parameter.opts for parameter in cli.get_command(context, name).params)  # type: ignore[union-attr]
-        }
-    assert takes == {args[0] for args, _, _ in CALLS}
+    takes = {
+        words for words, command in every_command() if any("--json" in parameter.opts for parameter in command.params)
+    }
+    groups = {words[0] for words, _ in every_command() if len(words) == 2}
+    assert takes == {tuple(args[: 2 if args[0] in groups else 1]) for args, _, _ in CALLS}
     # These two are of files that people and runs write.
     assert {document for _, document, _ in CALLS} == set(DOCUMENTS) - {"spec", "config"}

@@ -39,3 +39,17 @@ def test_a_spec_s_name_does_not_drive_the_terminal(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("sys.stderr", stream := Terminal())
     Progress()("\x1b[2Jx", 1, 1)
     assert "\x1b[2J" not in stream.getvalue()
+
+
+def test_what_a_model_says_stands_behind_the_count_and_fits_the_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr", stream := Terminal())
+    monkeypatch.setenv("COLUMNS", "40")
+    progress = Progress()
+    progress.name("specs/a.yaml")
+    progress.stream("a long answer\n" * 9 + "\x1b[2J the end")
+    progress.stream("too soon")
+    shown = stream.getvalue().removeprefix("\r\x1b[K")
+    assert shown.startswith("timelab: specs/a.yaml  ") and shown.endswith("the end") and len(shown) < 40
+    assert "\x1b" not in shown
+    Progress().stream("alone")
+    assert stream.getvalue().endswith("timelab: alone")

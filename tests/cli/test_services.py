@@ -61,7 +61,8 @@ def test_a_spec_gets_the_answers_of_an_earlier_run_and_the_record_says_so(
         assert output(notebook) == before
         assert again["name"] == f"recorded:{name.partition('@')[0]}"
         assert (again["hash"], again["params"]) == (weights, asked["model"]["params"])
-        assert again["details"] == {"engine": "recorded", "run": run_id, "model": "builtin:extractive@1"}
+        told = {"engine": "recorded", "provider": "recorded", "run": run_id, "model": "builtin:extractive@1"}
+        assert again["details"] == told
     # What was answered from a record is a record to answer from.
     assert run_again(notebook, f"recorded:{notebook.runs()[0]['run_id'][:8]}")[0] == 0
     assert output(notebook) == before
@@ -90,9 +91,9 @@ def test_a_request_that_was_not_recorded_gets_no_answer(notebook: Notebook, aske
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("0000000000", "there is no run 0000000000 here: timelab sync fetches those of others"),
-        ("last", "there is no run last here: timelab sync fetches those of others"),
-        ("ab", "there is no run ab here: timelab sync fetches those of others"),
+        ("0000000000", "there is no run 0000000000 here; timelab sync fetches those of others"),
+        ("last", "there is no run last here; timelab sync fetches those of others"),
+        ("ab", "there is no run ab here; timelab sync fetches those of others"),
         ("hello", "run {id} is of kind command: it recorded no answers"),
     ],
 )

@@ -13,6 +13,7 @@ PAGES = [
     "README.md",
     "docs/0-start/GETTING_STARTED.md",
     "docs/2-use/WORKFLOW.md",
+    "docs/2-use/PROVIDERS.md",
     "docs/3-extend/EXTENSION_GUIDE.md",
     "docs/1-build/IMPLEMENTATION_GUIDE.md",
     "docs/SOPS.md",

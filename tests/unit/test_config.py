@@ -6,7 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from timelab.config import SETTING_NAMES, Profile, Settings, load_settings, shown_settings, user_config_path
+from timelab.config import (
+    SETTING_NAMES,
+    Profile,
+    ProviderConfig,
+    Settings,
+    load_settings,
+    shown_settings,
+    user_config_path,
+)
 from timelab.errors import DataError
 
 
@@ -165,5 +173,82 @@ def test_every_setting_is_shown_on_a_line() -> None:
         ("sandbox", "enforce", "default"),
         ("wait", "true", "TIMELAB_WAIT"),
         ("sync_prefix", "-", "default"),
+        ("cascade_providers", "-", "default"),
+        ("circuit_breaker_threshold", "5", "default"),
+        ("circuit_breaker_pause_s", "30", "default"),
     ]
     assert tuple(each.name for each in shown) == SETTING_NAMES
+
+
+CASCADE = """
+circuit_breaker_threshold = 3
+circuit_breaker_pause_s = 1.5
+[[cascade_providers]]
+name = "ollama"
+[[cascade_providers]]
+name = "gpu"
+kind = "ollama"
+base_url = "http://10.0.0.7:11434"
+concurrency = 4
+options = {num_thread = 1}
+[[cascade_providers]]
+name = "openai"
+base_url = "https://api.example.com/v1"
+api_key_env = "EXAMPLE_KEY"
+"""
+
+
+def test_the_user_lists_who_answers_model_calls(user: Path) -> None:
+    """B49, B53, B54: `cascade_providers: list[ProviderConfig]`, and when a breaker opens."""
+    user.write_text(CASCADE)
+    settings = load(env={"XDG_CONFIG_HOME": str(user.parent.parent)})
+    assert settings.cascade_providers == (
+        ProviderConfig("ollama", "ollama"),
+        ProviderConfig("gpu", "ollama", "http://10.0.0.7:11434", None, 4, {"num_thread": 1}),
+        ProviderConfig("openai", "openai", "https://api.example.com/v1", "EXAMPLE_KEY"),
+    )
+    assert (settings.circuit_breaker_threshold, settings.circuit_breaker_pause_s) == (3, 1.5)
+    assert [each.text for each in shown_settings(settings)][-3:] == ["ollama gpu openai", "3", "1.5"]
+    assert Settings().circuit_breaker_threshold == 5
+
+
+@pytest.mark.parametrize("line", ["cascade_providers = []", "circuit_breaker_threshold = 1"])
+def test_a_repository_does_not_say_where_prompts_go(line: str) -> None:
+    """B56: base addresses and names of keys are the user's."""
+    with pytest.raises(DataError) as caught:
+        load(line + "\n")
+    assert "the user's to say" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("entry", "what"),
+    [
+        ('name = "Bad Name"', "/cascade_providers/0/name: must be a short name"),
+        ('name = "gpu"', "/cascade_providers/0/kind: must be one of ollama, llamacpp, openai"),
+        ('name = "ollama"\nbase_url = "ftp://x"', "/cascade_providers/0/base_url: must be http"),
+        ('name = "ollama"\nbase_url = "http://me:planted@x"', "without a name or key"),
+        ('name = "openai"\napi_key_env = "planted-value"', "must be the name of an environment variable"),
+        ('name = "openai"\napi_key = "planted-value"', "/cascade_providers/0/api_key: stands at the wrong place"),
+        ('name = "openai"\nurl = "x"', "/cascade_providers/0/url: unknown key"),
+        ('name = "ollama"\nconcurrency = 0', "whole number from 1 to 64"),
+        ('name = "ollama"\noptions = {a = [1]}', "/cascade_providers/0/options: must be a table"),
+        ('name = "ollama"\n[[cascade_providers]]\nname = "ollama"', "ollama stands twice"),
+    ],
+)
+def test_a_wrong_provider_is_told_and_no_key_is_quoted(user: Path, entry: str, what: str) -> None:
+    """B56: a key that was put into the file by mistake is not repeated."""
+    user.write_text(f"[[cascade_providers]]\n{entry}\n")
+    with pytest.raises(DataError) as caught:
+        load(env={"XDG_CONFIG_HOME": str(user.parent.parent)})
+    assert what in caught.value.message and "planted" not in caught.value.message + str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["circuit_breaker_threshold = 0", "circuit_breaker_threshold = true", "circuit_breaker_pause_s = 0",
+     'circuit_breaker_pause_s = "1"', "cascade_providers = 1", "cascade_providers = [1]"],
+)  # fmt: skip
+def test_a_wrong_number_or_list_is_told(user: Path, line: str) -> None:
+    user.write_text(line + "\n")
+    with pytest.raises(DataError):
+        load(env={"XDG_CONFIG_HOME": str(user.parent.parent)})

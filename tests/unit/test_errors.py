@@ -26,6 +26,8 @@ TABLE: dict[str, tuple[str, int, str]] = {
     "ShellError": ("shell", 70, "no pinned shell serves the profile 'x'"),
     "SandboxError": ("sandbox", 70, "nothing can cut off the network here"),
     "ProviderError": ("provider", 70, "no provider answered"),
+    "ProviderUnavailable": ("provider-unavailable", 70, "ollama at 127.0.0.1:11434 refused the connection"),
+    "ModelAbsent": ("model-absent", 70, "ollama has no model qwen2.5:7b"),
     "GitError": ("git", 70, "git fetch failed with 128"),
     "StoreError": ("store", 70, "the store's lock is held by another process"),
 }

@@ -11,7 +11,7 @@ import pytest
 
 from timelab.atomic import process_start
 from timelab.errors import RunError
-from timelab.process import base_env, run, spawn_detached
+from timelab.process import Helper, base_env, run, spawn_detached
 
 
 def test_a_program_gets_its_input_and_both_streams_come_back(tmp_path: Path) -> None:
@@ -84,3 +84,50 @@ def test_a_detached_program_has_its_own_session_and_no_descriptor_of_ours(tmp_pa
         time.sleep(0.01)
     if (tmp_path / "fds").exists():
         assert (tmp_path / "fds").read_text().count("/dev/null") == 2  # 1 is the file that `>` opened
+
+
+ECHO = "import sys\nfor line in sys.stdin:\n    print(line.strip() * 2, flush=True)"
+
+
+def test_a_helper_is_talked_with_line_by_line() -> None:
+    helper = Helper([sys.executable, "-c", ECHO], cwd=None, env=base_env())
+    for word in (b"a", "ä".encode(), b"x" * 300_000):
+        assert helper.send(word, time.monotonic() + 30)
+        assert helper.receive(time.monotonic() + 30) == word * 2
+    assert helper.ended() is None
+    helper.close()
+    helper.close()
+    assert helper.ended() == -9
+
+
+def test_a_silent_helper_is_waited_for_so_long_and_no_longer() -> None:
+    helper = Helper([sys.executable, "-c", "import time; time.sleep(60)"], cwd=None, env=base_env())
+    with pytest.raises(TimeoutError):
+        helper.receive(time.monotonic() + 0.1)
+    assert not helper.send(b"x" * (1 << 22), time.monotonic() + 0.2)
+    helper.close()
+
+
+def test_a_helper_that_ended_tells_how_and_what_it_said_last() -> None:
+    code = "import sys; print('one'); sys.stderr.write('x' * 9000 + 'no memory'); sys.exit(7)"
+    helper = Helper([sys.executable, "-c", code], cwd=None, env=base_env())
+    assert helper.receive(time.monotonic() + 30) == b"one"
+    assert helper.receive(time.monotonic() + 30) is None
+    assert helper.ended(30.0) == 7
+    assert helper.said.endswith("no memory") and len(helper.said) <= 4096
+    assert not helper.send(b"x", time.monotonic() + 1)
+    helper.close()
+
+
+def test_what_a_helper_started_ends_with_it(tmp_path: Path) -> None:
+    code = (
+        "import subprocess, sys, time; child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])"
+        "\nprint(child.pid, flush=True)\ntime.sleep(60)"
+    )
+    helper = Helper([sys.executable, "-c", code], cwd=None, env=base_env())
+    pid = int(helper.receive(time.monotonic() + 30) or b"0")
+    helper.close()
+    deadline = time.monotonic() + 10
+    while process_start(pid) is not None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert process_start(pid) is None

@@ -30,6 +30,8 @@ COMMANDS: dict[str, str] = {
     "forget": "Take back a record that was not pushed yet.",
     "reindex": "Rebuild notes, runs.csv and index from the chains.",
     "doctor": "Find what is wrong with the records; --repair heals it.",
+    "model": "Say which models are here, and what a spec gets.",
+    "router": "Say who answers model calls, and how well.",
     "day": "Make today's folder.",
     "ai": "Run one llm spec (short form of `run`).",
     "mine": "Mine a repository's commits (not in this version).",
@@ -45,6 +47,7 @@ _SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Start", ("init", "demo", "day")),
     ("Run", ("run", "ai", "check", "status", "watch", "allow")),
     ("Read", ("log", "show", "diff", "trace", "verify", "replay")),
+    ("Models", ("model", "router")),
     ("Keep", ("sync", "forget", "reindex", "doctor")),
     ("More", ("config", "schema", "work", "mine", "summ")),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from typing import TYPE_CHECKING
 
@@ -77,12 +78,8 @@ def _prompts(
 
 
 def _has_provider(name: str) -> bool:
-    if name in ("builtin", "recorded"):
-        return True
-    # What runs are made of takes long to load, so only a spec that names another provider asks.
-    from timelab.cli.services import PROVIDERS
-
-    return name in PROVIDERS
+    # Its engine is the only one that comes as an extra.
+    return name != "llamacpp" or importlib.util.find_spec("xllamacpp") is not None
 
 
 def _check_staged(repo: Repo) -> CheckReport:

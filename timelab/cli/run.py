@@ -80,11 +80,13 @@ def run_file(repo: Repo, file: str, *, commit_first: bool, as_json: bool) -> int
     head = history.head(repo)
     overlay = overlay_for(repo, name, head, services.load_spec)
     progress = Progress()
+    progress.name(name)
     request = RunRequest(
         spec_path=name,
         commit=head,
         overlay=overlay or None,
         progress=lambda done, total: progress(name, done, total),
+        stream=progress.stream,
     )
     try:
         stored = run_spec(repo, request, services)

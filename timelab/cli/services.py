@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from timelab.cli.options import settings_of
+from timelab.cli.provider_table import router_for
 from timelab.clock import Randomness
 from timelab.git.repo import Repo
 from timelab.run import Services
@@ -23,9 +24,6 @@ EXECUTORS: Mapping[str, str] = {
     "command": "timelab.executors.command:CommandExecutor",
     "llm": "timelab.executors.llm:LlmExecutor",
 }
-PROVIDERS: Mapping[str, str] = {"builtin": "timelab.providers.builtin:BuiltinProvider"}
-"""Those that need no more than themselves; `recorded` is given the repository's runs."""
-
 TRANSCRIPT = "output/output.jsonl"
 SHELLS: tuple[str, ...] = ("timelab.shell.uv:UvShell", "timelab.shell.host:HostShell")
 
@@ -33,14 +31,13 @@ SHELLS: tuple[str, ...] = ("timelab.shell.uv:UvShell", "timelab.shell.host:HostS
 class _OnDemand(Mapping[str, Any]):
     """Makes each service when it is asked for: a command does not wait for what only prompts need (style S3)."""
 
-    def __init__(self, table: Mapping[str, str | Callable[[], Any]]) -> None:
+    def __init__(self, table: Mapping[str, Callable[[], Any]]) -> None:
         self._table = table
         self._made: dict[str, Any] = {}
 
     def __getitem__(self, name: str) -> Any:
         if name not in self._made:
-            maker = self._table[name]
-            self._made[name] = _make(maker) if isinstance(maker, str) else maker()
+            self._made[name] = self._table[name]()
         return self._made[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -53,20 +50,26 @@ class _OnDemand(Mapping[str, Any]):
 def services_for(repo: Repo) -> Services:
     """Returns what a run in this repository works with."""
     from timelab.clock import SystemClock, SystemRandomness
+    from timelab.providers.cascade import Entry
     from timelab.shell.own import own_session
 
-    providers = _OnDemand({**PROVIDERS, "recorded": partial(_recorded, repo)})
+    settings, clock = settings_of(repo), SystemClock()
+    runs = Entry("recorded", "recorded", partial(_recorded, repo))
+    router = router_for(settings, repo.timelab_dir, os.environ, root=repo.root or repo.git_dir, more=(runs,))
+    first = {entry.kind: entry for entry in reversed(router.entries)}
+    providers = _OnDemand({kind: partial(router.provider, entry) for kind, entry in first.items()})
     return Services(
-        clock=SystemClock(),
+        clock=clock,
         randomness=SystemRandomness(),
-        settings=settings_of(repo),
-        executors=_OnDemand(EXECUTORS),
+        settings=settings,
+        executors=_OnDemand({kind: partial(_make, name) for kind, name in EXECUTORS.items()}),
         shells=tuple(_make(name) for name in SHELLS),
         own_shell=own_session,
         providers=providers,
         effective_params=partial(_effective_params, providers),
         load_spec=_load_spec,
         user_env=dict(os.environ),
+        router=router,
     )
 
 
@@ -79,13 +82,14 @@ def _effective_params(
     providers: Mapping[str, Any], spec: LlmSpec, randomness: Randomness
 ) -> tuple[dict[str, Any], bool]:
     from timelab.errors import ProviderError
-    from timelab.executors.llm import effective_params, split_pin
+    from timelab.executors.llm import effective_params
+    from timelab.providers.cascade import pin_of
 
     recorded = None
     if spec.model.startswith("recorded:"):
         # A run that is not here is told where the model is asked, so that the attempt is recorded and a fallback tried.
         with suppress(ProviderError):
-            recorded = providers["recorded"].params(split_pin(spec.model)[0])
+            recorded = providers["recorded"].params(pin_of(spec.model)[0])
     return effective_params(spec, randomness, recorded)
 
 
@@ -98,7 +102,7 @@ def _recorded(repo: Repo) -> RecordedProvider:
 def _recording(repo: Repo, name: str) -> Recording:
     """Returns what a run of this repository keeps of its model; raises `ProviderError` when it has nothing to give."""
     from timelab.canonical import sha256_bytes
-    from timelab.errors import DataError, NotFound, ProviderError, StoreError, UsageError
+    from timelab.errors import DataError, ModelAbsent, NotFound, ProviderError, StoreError, UsageError
     from timelab.providers.recorded import Recording
     from timelab.store.reader import artifact_bytes, find_all
 
@@ -109,7 +113,7 @@ def _recording(repo: Repo, name: str) -> Recording:
         manifest = run.manifest()
     except (NotFound, StopIteration) as error:
         told = ascii(name)[1:-1][:80]
-        raise ProviderError(f"there is no run {told} here: timelab sync fetches those of others") from error
+        raise ModelAbsent(f"there is no run {told} here", hint="timelab sync fetches those of others") from error
     except (UsageError, DataError, StoreError) as error:
         raise ProviderError(": ".join(filter(None, (error.message, error.hint)))) from error
     if manifest.task.kind != "llm":

@@ -208,7 +208,9 @@ def _engine(before: Manifest, after: Manifest) -> Iterator[Change]:
     old = before.model.details if before.model else {}
     new = after.model.details if after.model else {}
     if before.model and after.model and before.model.name == after.model.name:
-        yield from _pairs("engine", ((key, old.get(key), new.get(key)) for key in sorted({*old, *new})))
+        # The engine's own words for the parameters change with them, and what was asked of it with the spec.
+        told = {"probe", "options"} if before.model.params != after.model.params else {"probe"}
+        yield from _pairs("engine", ((key, old.get(key), new.get(key)) for key in sorted({*old, *new} - told)))
     yield from _pairs("engine", [("timelab", before.timelab_version, after.timelab_version)])
 
 

@@ -7,20 +7,22 @@ what a second run with the same answers writes again. Times and providers go to 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from timelab.canonical import canonical_bytes
 from timelab.clock import Randomness, timestamp
-from timelab.errors import ModelMismatch, ProviderError, SpecError, TaskError
+from timelab.errors import DataError, ModelMismatch, ProviderError, SpecError, TaskError
 from timelab.executors.answers import Checked, check_answer, read_schema
+from timelab.executors.asking import Stop, in_order
 from timelab.executors.base import TaskContext, TaskResult
 from timelab.executors.cases import Case, names_in, read_cases, render
-from timelab.manifest import Attempt, Determinism, Failure, ModelRecord, SandboxRecord, Status, Usage
-from timelab.providers.base import ModelInfo, Provider, Request, Response
+from timelab.manifest import Determinism, Failure, ModelRecord, SandboxRecord, Status, Usage
+from timelab.providers.base import Request
+from timelab.providers.cascade import Answer, Route, Wanted
 from timelab.spec.model import LlmSpec
 
 OUTPUT, CALLS, LOG = "output/output.jsonl", "logs/calls.jsonl", "logs/log.txt"
@@ -35,7 +37,10 @@ DEFAULT_PARAMS: Mapping[str, Any] = {
 """What a parameter is when the spec does not say: the answer that varies least. `top_k` 0 and `num_ctx` null leave the
 engine's own bound; `seed` is drawn and recorded (A36, A74)."""
 
-_PIN = re.compile(r"@(sha256:[0-9a-f]{64})\Z")
+_SHOWN = 200
+"""How much of what a model is saying is passed on to who watches, in characters."""
+
+_LONGEST_DETAIL = 2_000
 
 
 def effective_params(
@@ -55,18 +60,28 @@ def effective_params(
 class _Work:
     """Is how far a run has come."""
 
-    attempts: list[Attempt] = field(default_factory=list)
-    answered: ModelInfo | None = None
-    answered_as: str | None = None
+    route: Route
+    answered: Answer | None = None
     degraded: bool = False
     tokens_in: int | None = 0
     tokens_out: int | None = 0
     failure: tuple[Status, Failure] | None = None
     reasons: set[str] = field(default_factory=set)
     remark: str | None = None
+    probe: str | None = None
 
-    def count(self, response: Response) -> None:
-        """Adds a response's tokens; one that is unknown makes the sum unknown."""
+    def take(self, answer: Answer) -> None:
+        """Counts an answer: who gave it, whether another time would give the same, and its tokens.
+
+        A number of tokens that is unknown makes the sum unknown.
+        """
+        if self.answered is None or answer.rank > 0:
+            self.answered = answer
+        self.degraded = self.degraded or answer.rank > 0
+        info = answer.info
+        if not (info.deterministic or (answer.request.exact and info.exact_on_request)):
+            self.reasons.add(f"{answer.request.model} may answer otherwise another time")
+        response = answer.response
         if self.tokens_in is not None:
             self.tokens_in = None if response.tokens_in is None else self.tokens_in + response.tokens_in
         if self.tokens_out is not None:
@@ -74,14 +89,13 @@ class _Work:
 
 
 @dataclass(frozen=True)
-class _Choice:
-    """Is a model of the spec with the provider that may answer for it."""
+class _Questions:
+    """Is all that is going to be asked: every prompt rendered, nothing sent yet."""
 
-    named: str
-    model: str
-    pin: str | None
-    provider: Provider
-    info: ModelInfo
+    cases: list[Case]
+    prompts: list[tuple[tuple[str, str], ...]]
+    schema: Mapping[str, Any] | None
+    deadline_s: float
 
 
 class LlmExecutor:
@@ -93,58 +107,31 @@ class LlmExecutor:
         """Asks the model for each case and checks each answer against `response_schema`.
 
         Raises:
-            ModelMismatch: the pinned weights are not those that the provider has (65).
-            SpecError: a case, a place in the prompt or the schema file is wrong.
+            SpecError: a case, a place in the prompt or the schema file is wrong, or the model's provider cannot express
+                a parameter that the spec sets.
         """
         spec = context.plan.spec
         if not isinstance(spec, LlmSpec):
             raise TaskError(f"not an llm task: {spec.kind}")
         start_s = context.clock.monotonic_s()
-        work = _Work()
-        choices = list(_choices(context, spec, work))
-        schema = _schema(context, spec)
-        doubtful = [choice.model for choice in choices if not choice.info.deterministic]
-        if choices and spec.determinism == "exact" and doubtful:
-            what = f"{doubtful[0]} cannot promise the exact answer that the spec asks for"
-            work.failure = (Status.REFUSED, Failure(slug="determinism", message=what))
-        elif choices:
-            _ask_all(context, spec, choices, schema, work, start_s + spec.timeout_s)
-        else:
-            last = work.attempts[-1]
-            work.failure = (Status.FAILED, Failure(slug=ProviderError.slug, message=last.reason or "nobody answered"))
-        return _result(context, spec, work, round((context.clock.monotonic_s() - start_s) * 1000))
-
-
-def _choices(context: TaskContext, spec: LlmSpec, work: _Work) -> Iterator[_Choice]:
-    """Yields what may answer, in the spec's order; each that cannot is an attempt with its reason (R2)."""
-    for named in (spec.model, *spec.fallback):
-        model, pin = split_pin(named)
-        provider = context.providers.get(model.partition(":")[0])
-        if provider is None:
-            known = ", ".join(sorted(context.providers))
-            reason = f"this timelab has no provider {model.partition(':')[0]!r} (it has: {known})"
-            work.attempts.append(
-                Attempt(provider=model.partition(":")[0], model=model, outcome="skipped", reason=reason)
-            )
-            continue
-        dropped = sorted(provider.dropped_params & set(spec.params.model_dump(exclude_none=True)))
-        if dropped:
-            raise SpecError(f"{context.plan.record.path}: /params/{dropped[0]}: {provider.name} cannot express it")
+        router = context.routed()
+        wanted = Wanted(
+            models=(spec.model, *spec.fallback),
+            params=frozenset(spec.params.model_dump(exclude_none=True)),
+            exact=spec.determinism == "exact",
+            allow_net=context.plan.allow_net,
+        )
+        work = _Work(router.route(wanted, context.emit))
+        cases = _cases(context, spec)
+        # Every prompt is rendered before the first is sent: a mistake in case 900 must not cost 899 answers.
+        work.remark = _check_names(context, spec, cases)
+        prompts = [make_messages(context, spec, case, number) for number, case in enumerate(cases, 1)]
+        questions = _Questions(cases, prompts, _schema(context, spec), start_s + spec.timeout_s)
         try:
-            info = provider.describe(model)
-        except ProviderError as error:
-            work.attempts.append(Attempt(provider=provider.name, model=model, outcome="failed", reason=error.message))
-            continue
-        if pin and info.hash != pin:
-            what = f"{model} is {info.hash or 'of unknown weights'}, the spec pins {pin}"
-            raise ModelMismatch(what, hint="pull the pinned weights, or pin these")
-        yield _Choice(named, model, pin, provider, info)
-
-
-def split_pin(named: str) -> tuple[str, str | None]:
-    """Returns a model without the digest that pins its weights, and that digest, `sha256:…`."""
-    pin = _PIN.search(named)
-    return (named[: pin.start()], pin[1]) if pin else (named, None)
+            _ask_all(context, spec, questions, work)
+        finally:
+            router.state.flush()
+        return _result(context, spec, work, round((context.clock.monotonic_s() - start_s) * 1000))
 
 
 def _schema(context: TaskContext, spec: LlmSpec) -> Mapping[str, Any] | None:
@@ -202,123 +189,150 @@ def _check_names(context: TaskContext, spec: LlmSpec, cases: list[Case]) -> str 
     return f"the prompt does not use {', '.join(sorted(unused))[:500]}" if unused else None
 
 
-def _ask_all(
-    context: TaskContext,
-    spec: LlmSpec,
-    choices: list[_Choice],
-    schema: Mapping[str, Any] | None,
-    work: _Work,
-    deadline_s: float,
-) -> None:
-    cases = _cases(context, spec)
-    # Every prompt is rendered before the first is sent: a mistake in case 900 must not cost 899 answers.
-    work.remark = _check_names(context, spec, cases)
-    prompts = [make_messages(context, spec, case, number) for number, case in enumerate(cases, 1)]
+def _ask_all(context: TaskContext, spec: LlmSpec, questions: _Questions, work: _Work) -> None:
+    """Asks for each case, in threads where the provider takes several at once, and writes the answers in order."""
+    first: Answer | None = None
+    if spec.determinism == "exact":
+        first = _probe(context, spec, questions, work)
+        if first is None:
+            return
+
+    def ask(number: int, stop: Stop) -> Answer | None:
+        return first if number == 0 and first is not None else _ask(context, questions, number, work, stop)
+
+    # One at a time where the answer must be exact: what runs beside a request changes its rounding.
+    concurrency = 1 if spec.determinism == "exact" else work.route.concurrency
     output, calls = context.staging / OUTPUT, context.staging / CALLS
     calls.parent.mkdir(exist_ok=True)
-    with output.open("wb") as answers, calls.open("wb") as log:
-        for number, (case, messages) in enumerate(zip(cases, prompts, strict=True), 1):
-            left_s = deadline_s - context.clock.monotonic_s()
-            answered = _ask(context, choices, messages, schema, work, left_s) if left_s > 0 else None
-            if answered is None and deadline_s - context.clock.monotonic_s() <= 0:
-                done = f"{number - 1} of {len(cases)} cases after {spec.timeout_s:g} s"
-                work.failure = (Status.TIMEOUT, Failure(slug="timeout", message=done))
+    with (
+        output.open("wb") as written,
+        calls.open("wb") as log,
+        closing(in_order(len(questions.cases), ask, concurrency=concurrency)) as answers,
+    ):
+        for number, answer in enumerate(answers, 1):
+            if answer is None:
+                work.failure = _failure(context, spec, questions, work, number)
                 return
-            if answered is None:
-                last = work.attempts[-1].reason or "nobody answered"
-                work.failure = (Status.FAILED, Failure(slug=ProviderError.slug, message=f"case {number}: {last}"))
-                return
-            choice, request, response, took_ms = answered
-            checked = check_answer(response.text, schema) if schema is not None else None
-            line = _line(number, case, choice, request, response, checked)
-            answers.write(canonical_bytes(line) + b"\n")
-            answers.flush()
-            log.write(canonical_bytes({"case": number, "model": choice.model, "took_ms": took_ms}) + b"\n")
+            work.take(answer)
+            checked = check_answer(answer.response.text, questions.schema) if questions.schema is not None else None
+            line = _line(number, questions.cases[number - 1], answer, checked)
+            written.write(canonical_bytes(line) + b"\n")
+            written.flush()
+            log.write(canonical_bytes(_call_line(number, answer)) + b"\n")
             if checked is not None and checked.fault is not None and work.failure is None:
                 message = f"case {number}: the answer {checked.fault}"
                 work.failure = (Status.FAILED, Failure(slug="response-schema", message=message))
-            context.progress(number, len(cases))
+            context.progress(number, len(questions.cases))
 
 
-def _ask(
-    context: TaskContext,
-    choices: list[_Choice],
-    messages: tuple[tuple[str, str], ...],
-    schema: Mapping[str, Any] | None,
-    work: _Work,
-    left_s: float,
-) -> tuple[_Choice, Request, Response, int] | None:
-    """Asks the first choice that answers; later ones only where the spec lists them as fallback."""
-    params = context.plan.params or {}
-    deadline_s = context.clock.monotonic_s() + left_s
-    for at, choice in enumerate(choices):
-        start_s = context.clock.monotonic_s()
-        if start_s >= deadline_s:
-            break
-        request = Request(choice.model, messages, params, schema, timeout_s=deadline_s - start_s)
-        try:
-            response = _complete(choice.provider, request)
-        except ProviderError as error:
-            attempt = Attempt(provider=choice.provider.name, model=choice.model, outcome="failed", reason=error.message)
-            work.attempts.append(attempt)
-            continue
-        took_ms = round((context.clock.monotonic_s() - start_s) * 1000)
-        answer = Attempt(provider=choice.provider.name, model=choice.model, outcome="answered", reason=None)
-        if answer not in work.attempts:
-            work.attempts.append(answer)
-        if work.answered is None or at > 0:
-            work.answered, work.answered_as = choice.info, choice.model
-        work.degraded = work.degraded or choice.named != context_model(context)
-        if not choice.info.deterministic:
-            work.reasons.add(f"{choice.model} may answer otherwise another time")
-        work.count(response)
-        return choice, request, response, took_ms
-    return None
+def _ask(context: TaskContext, questions: _Questions, number: int, work: _Work, stop: Stop) -> Answer | None:
+    """Asks for one case."""
+    said = ""
 
+    def progress(piece: str) -> None:
+        nonlocal said
+        stop.check()
+        said = (said + piece)[-_SHOWN:]
+        context.stream(said)
 
-def _complete(provider: Provider, request: Request) -> Response:
-    """Returns a complete answer that can be written down; raises `ProviderError` for any other (facts of engines)."""
-    response = provider.complete(request)
-    if response.finish not in ("stop", "length"):
-        raise ProviderError(f"the answer is not complete: {ascii(response.finish)[1:-1][:80]}")
+    stop.check()
+    # The route says who is asked, and how long there is.
+    request = Request("", questions.prompts[number], context.plan.params or {}, questions.schema)
     try:
-        response.text.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise ProviderError("the answer is not Unicode text") from error
-    return response
+        return work.route.ask(request, questions.deadline_s, progress)
+    except SpecError as error:
+        raise SpecError(f"{context.plan.record.path}: {error.message}", hint=error.hint) from error
 
 
-def context_model(context: TaskContext) -> str:
-    """Returns the model that the spec names first."""
-    assert isinstance(context.plan.spec, LlmSpec)
-    return context.plan.spec.model
+def _probe(context: TaskContext, spec: LlmSpec, questions: _Questions, work: _Work) -> Answer | None:
+    """Returns the first answer if a second one, each from a cold state, has the same text; else says what is wrong."""
+    answers = [_ask(context, questions, 0, work, Stop()) for _ in range(2)]
+    first, second = answers
+    if first is None or second is None:
+        work.failure = _failure(context, spec, questions, work, 1)
+        return None
+    # The first is counted where it is written.
+    work.take(second)
+    if (first.request.model, first.response.text) != (second.request.model, second.response.text):
+        what = f"{first.request.model} gave two answers to the same request, each from a cold state"
+        work.failure = (Status.REFUSED, Failure(slug="determinism", message=what))
+        return None
+    work.probe = "the same request twice, each from a cold state: the same text"
+    return first
 
 
-def _line(
-    number: int, case: Case, choice: _Choice, request: Request, response: Response, checked: Checked | None
-) -> dict[str, Any]:
+def _failure(
+    context: TaskContext, spec: LlmSpec, questions: _Questions, work: _Work, number: int
+) -> tuple[Status, Failure]:
+    """Returns how the run ends when nobody answered for a case."""
+    route = work.route
+    if route.mismatch is not None:
+        message = f"{route.mismatch}; pull the pinned weights, or pin these"
+        return Status.REFUSED, Failure(slug=ModelMismatch.slug, message=message)
+    if route.refusal is not None:
+        return Status.REFUSED, Failure(slug="determinism", message=route.refusal)
+    if context.clock.monotonic_s() >= questions.deadline_s:
+        done = f"{number - 1} of {len(questions.cases)} cases after {spec.timeout_s:g} s"
+        return Status.TIMEOUT, Failure(slug="timeout", message=done)
+    where = f"case {number}: " if spec.cases is not None and route.reached else ""
+    return Status.FAILED, Failure(slug=ProviderError.slug, message=f"{where}{route.why or 'nobody answered'}")
+
+
+def _line(number: int, case: Case, answer: Answer, checked: Checked | None) -> dict[str, Any]:
     # A line is about an answer, so that one that is passed on keeps the name of who gave it, and to what.
-    model = response.model or choice.model
+    model = answer.response.model or answer.request.model
     return {
         "case": number,
         "input": dict(case),
-        "output": response.text,
+        "output": answer.response.text,
         "parsed": checked.value if checked is not None else None,
         "valid": checked.fault is None if checked is not None else None,
-        "finish": response.finish,
+        "finish": answer.response.finish,
         "model": model,
-        "request_sha256": replace(request, model=model).digest(),
+        "request_sha256": replace(answer.request, model=model).digest(),
     }
+
+
+def _call_line(number: int, answer: Answer) -> dict[str, Any]:
+    return {
+        "case": number,
+        "model": answer.request.model,
+        "provider": answer.provider,
+        "took_ms": answer.took_ms,
+        "tokens_in": answer.response.tokens_in,
+        "tokens_out": answer.response.tokens_out,
+    }
+
+
+def _details(work: _Work, answer: Answer) -> dict[str, str]:
+    """Returns what is known of the model that answered, with the options as the engine has them."""
+    response = answer.response
+    found = {**answer.info.details, "provider": answer.provider}
+    if response.effective:
+        found["options"] = _options(response.effective)
+    if response.dropped_options:
+        found["dropped_options"] = " ".join(response.dropped_options)
+    if work.probe is not None:
+        found["probe"] = work.probe
+    return {name: value[:_LONGEST_DETAIL] for name, value in found.items()}
+
+
+def _options(effective: Mapping[str, Any]) -> str:
+    """Returns an engine's options as canonical JSON, so that 0 and 0.0 are one; in plain JSON where that cannot be."""
+    try:
+        return canonical_bytes(dict(effective)).decode()
+    except DataError:
+        return json.dumps(dict(effective), sort_keys=True, ensure_ascii=False, default=str)
 
 
 def _result(context: TaskContext, spec: LlmSpec, work: _Work, wall_ms: int) -> TaskResult:
     status, failure = work.failure or (Status.OK, None)
     _write_log(context.staging / LOG, context, work, status)
-    info = work.answered
+    answered = work.answered
     params = context.plan.params or {}
     reasons = tuple(sorted(work.reasons))
     level: Literal["exact", "same-text", "none"] = "same-text" if reasons else "exact"
-    if info is None or status is Status.TIMEOUT or spec.determinism == "none":
+    if answered is None or status in (Status.TIMEOUT, Status.REFUSED) or spec.determinism == "none":
         level = "none"
     elif spec.determinism == "same-text":
         level = "same-text"
@@ -332,16 +346,16 @@ def _result(context: TaskContext, spec: LlmSpec, work: _Work, wall_ms: int) -> T
         sandbox=SandboxRecord(kind="not-needed", network="none", enforced=True, as_root=False),
         determinism=Determinism(level=level, seed_drawn=False, reasons=reasons),
         model=ModelRecord(
-            name=work.answered_as or info.name,
-            hash=info.hash,
+            name=answered.request.model,
+            hash=answered.info.hash,
             params=dict(params),
             requested=spec.model,
             degraded=work.degraded,
-            details=dict(info.details),
+            details=_details(work, answered),
         )
-        if info is not None
+        if answered is not None
         else None,
-        providers=tuple(work.attempts),
+        providers=work.route.attempts,
         error=failure,
     )
 
@@ -350,7 +364,7 @@ def _write_log(path: Path, context: TaskContext, work: _Work, status: Status) ->
     """Writes what was asked for, in words, for who opens the folder (A87, A159)."""
     lines = [f"{timestamp(context.clock.now())} {status.value}", f"params {json.dumps(context.plan.params)}"]
     lines += [work.remark] if work.remark else []
-    for attempt in work.attempts:
+    for attempt in work.route.attempts:
         lines.append(f"{attempt.outcome} {attempt.provider} {attempt.model} {attempt.reason or ''}".rstrip())
     path.parent.mkdir(exist_ok=True)
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")

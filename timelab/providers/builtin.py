@@ -18,9 +18,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from timelab.canonical import sha256_bytes
-from timelab.errors import ProviderError
+from timelab.errors import ModelAbsent
 from timelab.names import Digest
-from timelab.providers.base import ModelInfo, Request, Response
+from timelab.providers.base import ModelInfo, Progress, Request, Response
 
 MODEL = "builtin:extractive@1"
 _NUMBERS = {
@@ -54,6 +54,14 @@ class BuiltinProvider:
     name = "builtin"
     dropped_params: frozenset[str] = frozenset()
 
+    def health(self) -> str | None:
+        """Returns None: it is always here."""
+        return None
+
+    def models(self) -> tuple[ModelInfo, ...]:
+        """Returns the one model."""
+        return (self.describe(MODEL),)
+
     def describe(self, model: str) -> ModelInfo:
         """Returns what the model is; its hash is of its name and version, for it has no weights."""
         _check(model)
@@ -64,7 +72,7 @@ class BuiltinProvider:
             details={"engine": "timelab builtin", "weights": "none: it copies sentences of its input"},
         )
 
-    def complete(self, request: Request) -> Response:
+    def complete(self, request: Request, *, progress: Progress | None = None) -> Response:
         """Answers from the last user message; never fails on a text, however odd."""
         _check(request.model)
         asked = next((text for role, text in reversed(request.messages) if role == "user"), "")
@@ -74,12 +82,14 @@ class BuiltinProvider:
         else:
             limited, finish = _limit(_answer(asked), request.params)
         words = sum(len(_WORD.findall(text)) for _, text in request.messages)
+        if progress is not None:
+            progress(limited)
         return Response(text=limited, finish=finish, tokens_in=words, tokens_out=len(_WORD.findall(limited)))
 
 
 def _check(model: str) -> None:
     if model != MODEL:
-        raise ProviderError(f"there is no model {model}", hint=f"the built-in one is {MODEL}")
+        raise ModelAbsent(f"there is no model {model}", hint=f"the built-in one is {MODEL}")
 
 
 def _answer(asked: str) -> str:

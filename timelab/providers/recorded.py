@@ -16,7 +16,7 @@ from typing import Any
 
 from timelab.errors import ProviderError
 from timelab.names import Digest, RunId
-from timelab.providers.base import ModelInfo, Request, Response
+from timelab.providers.base import ModelInfo, Progress, Request, Response
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,14 @@ class RecordedProvider:
         """Returns every parameter that the run sent: what a spec leaves open is then as recorded, the seed too."""
         return self._answers(model).recording.params
 
+    def health(self) -> str | None:
+        """Returns None: what was recorded is at hand."""
+        return None
+
+    def models(self) -> tuple[ModelInfo, ...]:
+        """Returns none: it is runs that answer here, and `timelab log --kind llm` lists those."""
+        return ()
+
     def describe(self, model: str) -> ModelInfo:
         """Returns whose answers these are; raises `ProviderError` when the run is not here or holds none."""
         answers = self._answers(model)
@@ -59,9 +67,12 @@ class RecordedProvider:
         weights = answers.recording.hash if len(answers.models) == 1 else None
         return ModelInfo(name=model, hash=weights, deterministic=answers.is_settled(), details=told)
 
-    def complete(self, request: Request) -> Response:
+    def complete(self, request: Request, *, progress: Progress | None = None) -> Response:
         """Returns the recorded answer; raises `ProviderError` when this request was not recorded."""
-        return self._answers(request.model).give(request)
+        response = self._answers(request.model).give(request)
+        if progress is not None:
+            progress(response.text)
+        return response
 
     def _answers(self, model: str) -> _Answers:
         if model not in self._opened:

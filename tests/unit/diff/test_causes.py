@@ -91,6 +91,13 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], tuple[str, ...]]] = [
     ),
     ("drawn seed", {}, {"model": model(params={"temperature": 0.2, "seed": 8})}, ("params",)),
     ("engine build", {}, {"model": model(details={"engine": "b2"})}, ("engine",)),
+    ("options by the engine's own choice", {}, {"model": model(details={"options": "num_ctx 8"})}, ("engine",)),
+    (
+        "options that follow the parameters",
+        {},
+        {"model": model(params={"seed": 8}, details={"options": "seed 8", "probe": "same"})},
+        ("params",),
+    ),
     ("timelab itself", {}, {"timelab_version": "9.9"}, ("engine",)),
     (
         "sandbox",

@@ -6,7 +6,9 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from typing import Any
 import pytest
 
 from timelab.canonical import canonical_bytes
-from timelab.clock import FixedClock, FixedRandomness
+from timelab.clock import FixedClock, FixedRandomness, SystemClock
 from timelab.errors import ModelMismatch, ProviderError, SpecError
 from timelab.executors.base import TaskContext, TaskResult
 from timelab.executors.llm import DEFAULT_PARAMS, LlmExecutor, effective_params
@@ -23,7 +25,9 @@ from timelab.names import Digest, Oid, RepoPath, RunId
 from timelab.plan import CommitState, make_plan
 from timelab.providers.base import Provider, Request, Response
 from timelab.providers.builtin import BuiltinProvider
+from timelab.providers.cascade import Entry, Router
 from timelab.providers.recorded import RecordedProvider, Recording
+from timelab.providers.state import ProviderState
 from timelab.shell.own import own_session
 from timelab.spec.load import load_spec
 from timelab.spec.model import LlmSpec, ModelParams
@@ -259,16 +263,16 @@ def test_schema_may_stand_in_a_file_and_reaches_the_provider(run: Run) -> None:
 
 def test_nothing_falls_through_to_another_model_in_silence(run: Run) -> None:
     """X26: without `fallback` the failure of the named model is the run's."""
-    other = FakeProvider(name="other", models=("other:x",))
+    other = FakeProvider(name="other", serves=("other:x",))
     result = run({}, None, FakeProvider(does=failing()), other)
     assert result.status is Status.FAILED and result.error is not None and result.model is None
-    assert (result.error.slug, result.error.message) == ("provider", "case 1: the engine is away")
+    assert (result.error.slug, result.error.message) == ("provider", "the engine is away")
     assert other.asked == [] and result.determinism.level == "none" and result.determinism.reasons
 
 
 def test_fallback_answers_and_the_record_says_so(run: Run, tmp_path: Path) -> None:
     """B49, X26."""
-    other = FakeProvider(name="other", models=("other:x",))
+    other = FakeProvider(name="other", serves=("other:x",))
     body = {"fallback": ["gone:y", "other:none", "other:x"]}
     result = run(body, None, FakeProvider(does=failing()), other)
     assert result.status is Status.OK and result.model is not None
@@ -296,8 +300,10 @@ def test_pinned_weights_are_checked_before_the_first_call(run: Run) -> None:
     known = fake.describe("fake:echo").hash
     assert run({"model": f"fake:echo@{known}"}, None, fake).status is Status.OK
     fake.asked.clear()
-    with pytest.raises(ModelMismatch, match="the spec pins sha256:0000"):
-        run({"model": "fake:echo@sha256:" + "0" * 64, "fallback": ["fake:echo"]}, None, fake)
+    result = run({"model": "fake:echo@sha256:" + "0" * 64, "fallback": ["fake:echo"]}, None, fake)
+    assert result.status is Status.REFUSED and result.error is not None
+    assert result.error.slug == ModelMismatch.slug and "the spec pins sha256:0000" in result.error.message
+    assert [(each.provider, each.outcome) for each in result.providers] == [("fake", "failed")]
     assert fake.asked == []
 
 
@@ -386,6 +392,74 @@ def test_determinism_is_claimed_only_where_the_provider_promises_it(run: Run) ->
     assert loose.asked == []
 
 
+def test_exact_is_asked_for_and_probed(run: Run, tmp_path: Path) -> None:
+    """A15, A183: the same request twice, each from a cold state; what came of it is in the record."""
+    firm = FakeProvider(deterministic=False, exact_on_request=True)
+    body = {"prompt": "{{ text }}", "cases": "c.jsonl", "determinism": "exact"}
+    result = run(body, {"c.jsonl": CASES}, firm)
+    assert (result.determinism.level, result.determinism.reasons) == ("exact", ())
+    assert [(request.exact, request.messages[0][1]) for request in firm.asked] == [
+        (True, "One. Two."),
+        (True, "One. Two."),
+        (True, "Three."),
+    ]
+    assert result.model is not None and "the same text" in result.model.details["probe"]
+    assert [line["output"] for line in lines(tmp_path)] == ["One. Two.", "Three."]
+    assert run({}, None, firm).determinism.level == "same-text"
+
+
+def test_exact_is_not_claimed_where_the_probe_shows_otherwise(run: Run) -> None:
+    answers = iter(["one", "two"])
+    liar = FakeProvider(exact_on_request=True, does=lambda request: Response(next(answers), "stop", 1, 1))
+    result = run({"determinism": "exact"}, None, liar)
+    assert result.status is Status.REFUSED and result.error is not None and result.error.slug == "determinism"
+    assert result.error.message == "fake:echo gave two answers to the same request, each from a cold state"
+    assert result.determinism.level == "none" and len(result.providers) == 1
+
+
+def test_options_are_recorded_as_the_engine_has_them(run: Run) -> None:
+    """A67, X9: effective values, what was dropped, and 0.0 as 0 so that a replay shows no change."""
+
+    def answer(request: Request) -> Response:
+        return Response("x", "stop", 1, 1, effective={"num_predict": 9, "temperature": 0.0}, dropped_options=("top_k",))
+
+    result = run({}, None, FakeProvider(does=answer))
+    assert result.model is not None
+    assert result.model.details["options"] == '{"num_predict":9,"temperature":0}'
+    assert (result.model.details["dropped_options"], result.model.details["provider"]) == ("top_k", "fake")
+    odd = FakeProvider(does=lambda request: Response("x", "stop", 1, 1, effective={"big": 1 << 60}))
+    result = run({}, None, odd)
+    assert result.model is not None and result.model.details["options"] == '{"big": 1152921504606846976}'
+
+
+def test_cases_are_asked_at_once_where_the_provider_takes_several(tmp_path: Path) -> None:
+    """The order of the answers is that of the cases, and an error calls the rest off."""
+    barrier = threading.Barrier(3)
+
+    def together(request: Request) -> Response:
+        if int(request.messages[0][1]) < 3:
+            barrier.wait(20)
+        return echo(request)
+
+    many = b"".join(b'{"n":"%d"}\n' % number for number in range(30))
+    body = {"prompt": "{{ n }}", "cases": "c.jsonl"}
+    context = make_context(tmp_path, body, {"c.jsonl": many})
+    fake = FakeProvider(does=together)
+    router = Router(
+        [Entry("fake", "fake", lambda: fake, concurrency=3)], ProviderState(None, SystemClock()), SystemClock()
+    )
+    said: list[str] = []
+    context = replace(context, clock=SystemClock(), router=router, stream=said.append)
+    assert LlmExecutor().execute(context).status is Status.OK
+    assert [line["output"] for line in lines(tmp_path)] == [str(number) for number in range(30)]
+    assert sorted(said, key=int) == [str(number) for number in range(30)]
+
+    fake.does = failing()
+    result = LlmExecutor().execute(context)
+    assert result.status is Status.FAILED and result.error is not None
+    assert result.error.message == "case 1: the engine is away" and lines(tmp_path) == []
+
+
 def test_recorded_answers_replay_a_run_without_the_model(tmp_path: Path) -> None:
     body = {"prompt": "{{ text }}", "cases": "c.jsonl"}
     first = make_context(tmp_path / "1", body, {"c.jsonl": CASES})
@@ -398,7 +472,8 @@ def test_recorded_answers_replay_a_run_without_the_model(tmp_path: Path) -> None
     result = LlmExecutor().execute(again)
     assert result.status is Status.OK and result.model is not None
     assert (result.model.name, result.model.hash) == ("recorded:abab", WEIGHTS)
-    assert result.model.details == {"engine": "recorded", "run": "ab" * 32, "model": "fake:echo"}
+    told = {"engine": "recorded", "provider": "recorded", "run": "ab" * 32, "model": "fake:echo"}
+    assert result.model.details == told
     # A line names who gave the answer, and to what: the same as before.
     assert (tmp_path / "2/output/output.jsonl").read_bytes() == transcript
     other = make_context(tmp_path / "3", {**body, "params": {"seed": 8}}, {"c.jsonl": CASES}, (recorded,))
