@@ -54,7 +54,7 @@ def set_up(repo: Repo, program: Path, *, settings: Settings, environ: Mapping[st
         said += _set_since(repo, memory)
         if repo.root is not None:
             memory.excluded(lambda: exclude_derived(repo))
-        said += _write_pin(repo, memory)
+        said += _write_pin(repo, memory, settings)
         said += _trust(repo, environ)
         memory.after()
     return said
@@ -161,10 +161,12 @@ def _set_since(repo: Repo, memory: _Memory) -> list[str]:
     return []
 
 
-def _write_pin(repo: Repo, memory: _Memory) -> list[str]:
+def _write_pin(repo: Repo, memory: _Memory, settings: Settings) -> list[str]:
     head = history.head(repo)
     paths = tuple(history_paths(repo, head)) if head else ()
     if repo.root is None or has_pins(paths) or (repo.root / _PIN).exists() or (repo.root / "flake.nix").exists():
+        return []
+    if any(profile.uv or profile.nix for profile in settings.profiles.values()):
         return []
     try:
         files = starter_pin()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -36,3 +37,16 @@ def test_a_bare_repository_has_none(notebook: Notebook, tmp_path: Path) -> None:
         64,
         "timelab: a bare repository has no work tree, and so no day folder\nhint: git clone it, and go there\n",
     )
+
+
+def test_nothing_is_written_through_a_link_on_the_way(notebook: Notebook, tmp_path: Path) -> None:
+    """Design 4: a link of the repository, which others may have committed, leads nowhere for us."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    day = Path(notebook.timelab("day").raw.removesuffix("\n"))
+    shutil.rmtree(day)
+    day.symlink_to(elsewhere)
+    said = notebook.timelab("day")
+    assert said.code == 70
+    assert "something is in the way" in said.err
+    assert list(elsewhere.iterdir()) == []

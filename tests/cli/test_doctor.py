@@ -111,3 +111,14 @@ def test_a_notebook_whose_only_run_was_forgotten_passes(repo: Path) -> None:
     notebook.timelab("run", "specs/hello.yaml")
     assert notebook.timelab("forget", "last", "--yes").code == 0
     assert states(notebook)["records"] == "passed"
+
+
+def test_a_changed_result_that_git_tracks_stays_and_the_repair_says_so(notebook: Notebook) -> None:
+    """Design 1: we never rewrite a tracked file; `git checkout` is its owner's to say."""
+    folder = notebook.root / notebook.runs()[0]["artifacts_path"]
+    place = f"{folder.relative_to(notebook.root).as_posix()}/output/hello.txt"
+    notebook.commit({place: "forged\n"})
+    said = notebook.timelab("doctor", "--repair")
+    assert said.code == 65
+    assert any(line.startswith("timelab: not restored: ") and "hello.txt" in line for line in said.err.splitlines())
+    assert (folder / "output/hello.txt").read_text() == "forged\n"

@@ -194,6 +194,15 @@ def test_a_repository_with_pins_gets_no_other(repo: Path, git: Git) -> None:
     assert not (repo / "env").exists()
 
 
+def test_a_repository_whose_settings_name_a_pin_gets_no_other(repo: Path, git: Git) -> None:
+    """Design 5: the file says where they are; a second pin would only be a question."""
+    (repo / "timelab.toml").write_text('[profiles.default]\nuv = "pins/a"\n')
+    git("add", "timelab.toml", cwd=repo)
+    git("commit", "-q", "-m", "settings", cwd=repo)
+    assert CliRunner().invoke(cli, ["-C", str(repo), "init"]).exit_code == 0
+    assert not (repo / "env").exists()
+
+
 def test_an_ignored_pin_is_added_all_the_same(repo: Path, git: Git) -> None:
     (repo / ".gitignore").write_text("env/\n")
     next_command = timelab("init", cwd=repo).stderr

@@ -22,6 +22,8 @@ def command() -> int:
     from datetime import UTC, datetime
 
     from timelab.cli import render
+    from timelab.errors import StoreError
+    from timelab.store.folders import has_link, is_inside
     from timelab.store.rebuild import write_day
 
     repo = current_repo()
@@ -29,10 +31,12 @@ def command() -> int:
         raise UsageError("a bare repository has no work tree, and so no day folder", hint="git clone it, and go there")
     day = datetime.now(UTC).strftime("%Y/%m/%d")
     for folder in FOLDERS:
-        (repo.root / day / folder).mkdir(parents=True, exist_ok=True)
-    notes = repo.root / day / "knowledge" / "notes.md"
-    if not notes.exists():
-        notes.write_text(f"# {day.replace('/', '-')}\n")
+        # A link may lead anywhere, and somebody else may have committed it.
+        if not is_inside(repo.root, f"{day}/{folder}"):
+            raise StoreError(f"{day}/{folder}: something is in the way that is no folder", hint="move it away")
+    notes = f"{day}/knowledge/notes.md"
+    if not has_link(repo.root, notes) and not (repo.root / notes).exists():
+        (repo.root / notes).write_text(f"# {day.replace('/', '-')}\n")
     write_day(repo, day)
     render.out(render.plain(str(repo.root / day)))
     return 0

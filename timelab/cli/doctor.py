@@ -41,6 +41,8 @@ def command(repair: bool, as_json: bool) -> int:
             render.talk(f"timelab: restored {render.plain(folder)}")
         for place in restored.moved:
             render.talk(f"timelab: what stood there before is now in {render.plain(str(place))}")
+        for refused in restored.refused:
+            render.talk(f"timelab: not restored: {render.plain(refused)}")
         reindex(repo)
     checks = list(_checks(repo))
     if as_json:

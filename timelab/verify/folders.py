@@ -18,6 +18,7 @@ from timelab.verify.records import Record
 
 REPAIR = "timelab doctor --repair restores the folder from the chain"
 _ROOMS = ("ai-team/artifacts", "analyzer/outputs")
+_RECORDED = ("input", "output", "logs")
 
 
 class FolderChecker:
@@ -48,11 +49,14 @@ class FolderChecker:
                 self._ledger.wrong(FOLDER, record.run_id, place, "is not a regular file", REPAIR)
             else:
                 self._bytes(record, path, facts)
-        for path in sorted(found):
-            # What the chain has and could not be read was said in step 1.
-            if record.entry.is_whole:
-                what = "is not in the record: move it elsewhere"
-                self._ledger.wrong(FOLDER, record.run_id, f"{record.folder}/{path}", what)
+        # What the chain has and could not be read was said in step 1.
+        for path in sorted(found) if record.entry.is_whole else ():
+            place = f"{record.folder}/{path}"
+            if path.partition("/")[0] in _RECORDED:
+                # It would pass for something that the run was given or made.
+                self._ledger.wrong(FOLDER, record.run_id, place, "is not in the record: move it elsewhere")
+            else:
+                self._ledger.warn(FOLDER, record.run_id, place, "is beside the record, which does not hold it")
 
     def _bytes(self, record: Record, path: str, facts: FileFacts) -> None:
         place = f"{record.folder}/{path}"

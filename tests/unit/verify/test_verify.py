@@ -82,7 +82,12 @@ def test_files_too_many_and_too_few_in_a_folder_are_named(true: TrueLab) -> None
     (run.folder / "logs/stdout.txt").unlink()
     (run.folder / "logs/stdout.txt").symlink_to("/etc/hostname")
     (run.folder / "output/answer.json").unlink()
-    found = {finding.place.rpartition("/")[2]: finding.what for finding in verify(true.lab.repo).findings}
+    (run.folder / "notes.md").write_text("looks odd\n")
+    report = verify(true.lab.repo)
+    assert [(each.place.rpartition("/")[2], each.what) for each in report.warnings if each.step == 9] == [
+        ("notes.md", "is beside the record, which does not hold it")
+    ]
+    found = {finding.place.rpartition("/")[2]: finding.what for finding in report.findings}
     assert found == {
         "extra.txt": "is not in the record: move it elsewhere",
         "stdout.txt": "is not a regular file",
