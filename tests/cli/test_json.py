@@ -59,7 +59,7 @@ CALLS: list[tuple[list[str], str, int]] = [
 def busy(notebook: Notebook, tmp_path: Path) -> Notebook:
     """Returns a notebook in which every listing has something to list."""
     notebook.commit({"specs/new.yaml": HELLO + "tags: [new]\n"})
-    notebook.write("specs/ask.yaml", "timelab: 1\nkind: llm\nmodel: gone:x\nprompt: Say it\n")
+    notebook.write("specs/ask.yaml", "timelab: 1\nkind: llm\nmodel: llamacpp:no.gguf\nprompt: Say it\n")
     notebook.write("specs/odd.yaml", HELLO.replace("argv", "agrv"))
     notebook.git("init", "-q", "--bare", str(tmp_path / "hub.git"))
     notebook.git("remote", "add", "origin", str(tmp_path / "hub.git"))
