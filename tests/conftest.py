@@ -35,8 +35,9 @@ FLOWS = frozenset({"cli", "crash", "docs", "flow", "project"})
 
 
 def pytest_configure() -> None:
-    """Takes Ctrl-C back: a shell starts its background jobs with it ignored, and children inherit that."""
+    """Takes signals back: a shell's background jobs ignore Ctrl-C, what nohup starts SIGHUP, and children inherit it."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -95,3 +95,9 @@ def test_json_is_ascii_whatever_it_says(capsys: pytest.CaptureFixture[str], sign
     render.emit_json({"name": sign})
     printed = capsys.readouterr().out
     assert printed.isascii() and json.loads(printed) == {"name": sign}
+
+
+def test_a_path_is_exact_for_a_program_and_harmless_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert render.path("a\x1b[31m\u202e\udcff") == "a\x1b[31m\u202e\udcff"
+    monkeypatch.setattr("sys.stdout", Terminal())
+    assert render.path("a\x1b[31m\u202e") == "a\\x1b[31m\\u202e"

@@ -79,16 +79,6 @@ def test_the_path_alone_is_printed_for_scripts(notebook: Notebook) -> None:
     assert (Path(said.raw.removesuffix("\n")) / "run.json").is_file()
 
 
-def test_a_path_that_would_drive_the_terminal_is_printed_escaped(tmp_path: Path, notebook: Notebook) -> None:
-    place = tmp_path / "note\x1b[31mbook\u202e"
-    notebook.root.rename(place)
-    moved = Notebook(place)
-    for args in (["show", "last", "--path"], ["day"]):
-        said = moved.timelab(*args)
-        assert said.code == 0
-        assert "note\\x1b[31mbook\\u202e" in said.raw and "\x1b" not in said.raw and "\u202e" not in said.raw
-
-
 def test_a_missing_folder_is_said_to_be_absent(notebook: Notebook) -> None:
     (folder,) = notebook.root.glob("*/*/*/ai-team/artifacts/*-bad-*")
     folder.rename(notebook.root / "elsewhere")

@@ -38,5 +38,5 @@ def command() -> int:
     if not has_link(repo.root, notes) and not (repo.root / notes).exists():
         (repo.root / notes).write_text(f"# {day.replace('/', '-')}\n")
     write_day(repo, day)
-    render.out(render.plain(str(repo.root / day)))
+    render.out(render.path(str(repo.root / day)))
     return 0

@@ -49,6 +49,11 @@ def plain(text: str) -> str:
     return escape_terminal(text)
 
 
+def path(text: str) -> str:
+    """Returns a path that is all of what is printed: exact for the program that reads it, harmless on a terminal."""
+    return plain(text) if sys.stdout is not None and sys.stdout.isatty() else text
+
+
 def word(text: str) -> str:
     """Returns a status or verdict, coloured on a terminal; the word itself carries the meaning."""
     return click.style(text, fg=_STYLES.get(text)) if is_colourful() else text

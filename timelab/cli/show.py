@@ -39,7 +39,7 @@ def command(run: str, only_path: bool, as_json: bool) -> int:
         return 0
     for number, stored in enumerate(found):
         if only_path:
-            render.out(render.plain(str(stored.folder or "")))
+            render.out(render.path(str(stored.folder or "")))
             continue
         if number:
             render.out()
