@@ -35,7 +35,7 @@ FLOWS = frozenset({"cli", "crash", "docs", "flow", "project"})
 
 
 def pytest_configure() -> None:
-    """Takes signals back: a shell's background jobs ignore Ctrl-C, what nohup starts SIGHUP, and children inherit it."""
+    """Takes signals back that background jobs and what nohup starts ignore: children inherit that."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
