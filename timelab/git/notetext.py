@@ -53,16 +53,18 @@ def join_lines(lines: Iterable[bytes]) -> bytes:
 def with_lines(note: bytes, lines: Iterable[bytes]) -> bytes:
     """Returns a note with further lines: runs in their place, others at the end; what is there changes nothing."""
     wanted = sorted(dict.fromkeys(line for piece in lines for line in split_lines(piece)), key=line_key)
-    late = 0
-    while late < len(wanted) and _is_later(note, wanted[late]):
-        # The usual case: a run is newer than all that are noted, of which there may be thousands.
-        note += wanted[late] + b"\n"
-        late += 1
-    if late == len(wanted):
+    late: list[bytes] = []
+    for line in wanted:
+        # The usual case: runs are newer than all that are noted, of which there may be thousands.
+        if not (_follows(late[-1], line) if late else _is_later(note, line)):
+            break
+        late.append(line)
+    note = b"".join([note, *(line + b"\n" for line in late)])
+    if len(late) == len(wanted):
         return note
     runs, text = _parts(note)
     present = set(text.split(b"\n"))
-    for line in wanted[late:]:
+    for line in wanted[len(late) :]:
         if is_run_line(line):
             runs.append(line)
         elif line not in present:
@@ -121,9 +123,12 @@ def _is_later(note: bytes, line: bytes) -> bool:
         return True
     if not note.endswith(b"\n"):
         return False
-    last = note[note.rfind(b"\n", 0, -1) + 1 : -1]
+    return _follows(note[note.rfind(b"\n", 0, -1) + 1 : -1], line)
+
+
+def _follows(last: bytes, line: bytes) -> bool:
     key = line_key(last)
-    return is_run_line(last) and key != FOREIGN and key < line_key(line) != FOREIGN
+    return is_run_line(last) and is_run_line(line) and key != FOREIGN and key < line_key(line) != FOREIGN
 
 
 def _parts(note: bytes) -> tuple[list[bytes], bytes]:
